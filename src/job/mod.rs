@@ -1,0 +1,189 @@
+//! What is done to an item: the [`Job`] trait, what a job is handed ([`Attempt`], [`Setup`]) and the list of jobs ([`Jobs`]).
+//!
+//! A job sees one item (or, where it does better, a whole batch), never a workflow, a run or another job.
+
+mod attempt;
+mod error;
+mod registry;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub use attempt::Attempt;
+pub(crate) use error::JobErrorKind;
+pub use error::{ConfigError, JobError};
+pub use registry::Jobs;
+pub(crate) use registry::{AnyJob, JobKind};
+
+use crate::expression::Scope;
+use crate::storage::{Location, Storages};
+
+/// A kind of work: what is done to each item.
+///
+/// A job is made once per process and shared by everything that runs at once. It must be fine to run the same item again
+/// after a crash, unless [`Job::REPEAT`] says otherwise.
+///
+/// ```
+/// use fanfold::{Attempt, ConfigError, Job, JobError, Setup};
+/// use schemars::JsonSchema;
+/// use serde::{Deserialize, Serialize};
+///
+/// struct Greet { greeting: String }
+///
+/// /// Says hello to each person.
+/// #[derive(Deserialize, JsonSchema)]
+/// #[serde(deny_unknown_fields)]
+/// struct GreetConfig { greeting: String }
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// struct Person { name: String }
+///
+/// #[derive(Serialize, JsonSchema)]
+/// struct Greeting { text: String }
+///
+/// impl Job for Greet {
+///     const NAME: &'static str = "greet";
+///     type Config = GreetConfig;
+///     type Input = Person;
+///     type Output = Greeting;
+///
+///     fn new(config: GreetConfig, _: &Setup) -> Result<Self, ConfigError> {
+///         Ok(Greet { greeting: config.greeting })
+///     }
+///
+///     async fn run(&self, person: Person, _: &Attempt<'_>) -> Result<Greeting, JobError> {
+///         Ok(Greeting { text: format!("{}, {}!", self.greeting, person.name) })
+///     }
+/// }
+/// ```
+pub trait Job: Sized + Send + Sync + 'static {
+    /// The name in a workflow's `job:`, snake_case, unlike that of any other registered job.
+    const NAME: &'static str;
+
+    /// What a crash in the middle of an item means. Default [`Repeat::Safe`].
+    const REPEAT: Repeat = Repeat::Safe;
+
+    /// What the work mostly waits for; it decides how many items are worked on at once. Default [`Work::Io`].
+    const WORK: Work = Work::Io;
+
+    /// Whether [`Job::run_batch`] is called with all items of a batch instead of [`Job::run`] with each. Default no.
+    const WHOLE_BATCH: bool = false;
+
+    /// Whether [`Job::destination`] is asked for every item before a run starts. Default no.
+    const PUBLISHES: bool = false;
+
+    /// The settings under the job's name in the workflow. Its doc comment is what `fanfold explain NAME` shows;
+    /// use `#[serde(deny_unknown_fields)]`. Expressions over `params` are resolved before it is read; a field that may name
+    /// `item` is a [`Setting`](crate::Setting).
+    type Config: DeserializeOwned + JsonSchema;
+
+    /// What an item must look like. An item that does not is failed: `Item.Invalid`. `serde_json::Value` takes any.
+    type Input: DeserializeOwned + JsonSchema + Send;
+
+    /// What is recorded of a success; at most 64 KiB of JSON. `()` is nothing.
+    type Output: Serialize + JsonSchema + Send;
+
+    /// Makes the job. Checks what can be checked before anything runs; opens what every item needs.
+    ///
+    /// # Errors
+    /// A setting that cannot be.
+    fn new(config: Self::Config, setup: &Setup) -> Result<Self, ConfigError>;
+
+    /// One try at one item.
+    ///
+    /// # Errors
+    /// [`JobError`] says whether another try is worth it.
+    ///
+    /// # Cancel safety
+    /// The future is dropped when the item's time is up: work it started elsewhere looks at [`Attempt::cancelled`].
+    fn run(&self, input: Self::Input, attempt: &Attempt<'_>) -> impl Future<Output = Result<Self::Output, JobError>> + Send;
+
+    /// One try at several items, answered in their order; asked for only with [`Job::WHOLE_BATCH`].
+    ///
+    /// The provided one runs the items one after another.
+    fn run_batch(
+        &self,
+        items: Vec<(Self::Input, Attempt<'_>)>,
+    ) -> impl Future<Output = Vec<Result<Self::Output, JobError>>> + Send {
+        async move {
+            let mut results = Vec::with_capacity(items.len());
+            for (input, attempt) in items {
+                results.push(self.run(input, &attempt).await);
+            }
+            results
+        }
+    }
+
+    /// The name that only this item may write, if it writes one; asked for only with [`Job::PUBLISHES`].
+    /// Two items of one name refuse the run before it starts.
+    ///
+    /// # Errors
+    /// An item without a valid name is left to [`Job::run`], which fails it.
+    fn destination(&self, input: &Self::Input, scope: &Scope<'_>) -> Result<Option<String>, JobError> {
+        let _ = (input, scope);
+        Ok(None)
+    }
+}
+
+/// What a crash in the middle of an item means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// Doing it again is as good as doing it once.
+    Safe,
+    /// Doing it again is safe because the effect carries [`Attempt::key`].
+    Keyed,
+    /// Doing it again may repeat an effect: an item in flight at a crash, cut off by its time or by a panic is *unknown*
+    /// and never run again by itself.
+    Unsafe,
+}
+
+/// What the work mostly waits for. It sets the default of `batch.concurrency` and how many items one process works on at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// The network or a disk: `batch.concurrency` is 16.
+    Io,
+    /// The processor: `batch.concurrency` is the number of cores, and one process has at most 32 items a core in flight.
+    Cpu,
+}
+
+/// What a job may use from its making on. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    pub(crate) workflow: Arc<str>,
+    pub(crate) run: Arc<str>,
+    pub(crate) params: Arc<Value>,
+    pub(crate) source: Option<Location>,
+    pub(crate) storages: Storages,
+}
+
+impl Setup {
+    /// The workflow's name.
+    pub fn workflow(&self) -> &str {
+        &self.workflow
+    }
+
+    /// The run's id.
+    pub fn run(&self) -> &str {
+        &self.run
+    }
+
+    /// The workflow's params as they are in this run, by name.
+    pub fn params(&self) -> &Value {
+        &self.params
+    }
+
+    /// Where the items' objects are, if the workflow's `items` are `objects`.
+    pub fn source(&self) -> Option<&Location> {
+        self.source.as_ref()
+    }
+
+    /// Opens folders and buckets.
+    pub fn storages(&self) -> &Storages {
+        &self.storages
+    }
+}
