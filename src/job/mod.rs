@@ -4,6 +4,7 @@
 
 mod attempt;
 mod error;
+pub(crate) mod in_job;
 mod registry;
 
 use std::future::Future;
