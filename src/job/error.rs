@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::storage::{StorageError, StorageErrorKind};
+
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why one try at an item did not succeed, and what that means for the next try.
@@ -88,6 +90,27 @@ impl JobError {
             (None, JobErrorKind::Unknown) => "Job.Unknown",
             (None, JobErrorKind::Skipped) => "Job.Skipped",
             (None, JobErrorKind::Surroundings) => "Job.Surroundings",
+        }
+    }
+}
+
+/// What trouble with one object means for the item: gone or changed is that item's end, a full disk or a destination without
+/// access is everybody's.
+impl From<StorageError> for JobError {
+    fn from(error: StorageError) -> Self {
+        let writing = error.is_writing();
+        match error.kind() {
+            StorageErrorKind::NotFound if writing => Self::surroundings(error),
+            StorageErrorKind::NotFound => Self::permanent(error).named("Item.NotFound"),
+            StorageErrorKind::Changed => Self::permanent(error).named("Item.Changed"),
+            StorageErrorKind::Denied if !writing => Self::permanent(error).named("Item.Denied"),
+            StorageErrorKind::Denied | StorageErrorKind::NoSpace | StorageErrorKind::Unusable => Self::surroundings(error),
+            StorageErrorKind::Exists => Self::permanent(error).named("Destination.Exists"),
+            StorageErrorKind::BadName if writing => Self::permanent(error).named("Destination.InvalidName"),
+            StorageErrorKind::BadName => Self::permanent(error).named("Item.InvalidName"),
+            StorageErrorKind::Transient => Self::transient(error),
+            StorageErrorKind::Throttled { retry_after } => Self::throttled(retry_after, error),
+            _ => Self::permanent(error),
         }
     }
 }

@@ -1,0 +1,356 @@
+//! [`S3`]: a prefix of a bucket, through the AWS SDK: any endpoint that speaks S3.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::config::{Builder, Credentials, ProvideCredentials, Region};
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{EncodingType, Object as Listed};
+use bytes::Bytes;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::OnceCell;
+
+use super::{Location, Object, OnExists, PAGE, Put, S3Endpoint, StorageError, StorageErrorKind as Kind};
+
+/// The SDK retries twice by itself before an item's own retries begin.
+const TRIES: u32 = 3;
+/// How long a connection may take, and how long the first byte of an answer; a body that stalls is cut off by the SDK.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The client, made when it is first needed.
+#[derive(Debug)]
+pub(super) struct S3Client {
+    endpoint: Option<S3Endpoint>,
+    client: OnceCell<Client>,
+}
+
+impl S3Client {
+    pub fn from_environment() -> Self {
+        Self { endpoint: None, client: OnceCell::new() }
+    }
+
+    pub fn at(endpoint: S3Endpoint) -> Self {
+        Self { endpoint: Some(endpoint), client: OnceCell::new() }
+    }
+
+    pub async fn open(&self, bucket: &str, prefix: &str) -> Result<S3, StorageError> {
+        let location = Location::s3(bucket, prefix);
+        let client = self.client.get_or_try_init(|| self.make(&location)).await?.clone();
+        Ok(S3 { client, bucket: bucket.to_string(), prefix: prefix.to_string(), location })
+    }
+
+    async fn make(&self, location: &Location) -> Result<Client, StorageError> {
+        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build();
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .timeout_config(timeouts)
+            .retry_config(aws_config::retry::RetryConfig::standard().with_max_attempts(TRIES));
+        if let Some(S3Endpoint { url, region, access_key, secret_key }) = &self.endpoint {
+            loader = loader
+                .endpoint_url(url)
+                .region(Region::new(region.clone()))
+                .credentials_provider(Credentials::new(access_key, secret_key, None, None, "given"));
+        }
+        let config = loader.load().await;
+        let unusable = |detail: String| StorageError::new(Kind::Unusable, format!("`{location}`: {detail}"));
+        if config.region().is_none() {
+            return Err(unusable("no AWS region is set".to_string()).hint("set AWS_REGION"));
+        }
+        let provider = config.credentials_provider().ok_or_else(|| unusable("no AWS credentials were found".to_string()));
+        if let Err(error) = provider?.provide_credentials().await {
+            let found = unusable(format!("no AWS credentials were found: {}", DisplayErrorContext(&error)));
+            return Err(found.hint("set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"));
+        }
+        // A store that is not AWS has no name server entry for each bucket.
+        let elsewhere = config.endpoint_url().is_some() || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some();
+        Ok(Client::from_conf(Builder::from(&config).force_path_style(elsewhere).build()))
+    }
+}
+
+/// A prefix of a bucket.
+#[derive(Debug)]
+pub(super) struct S3 {
+    client: Client,
+    bucket: String,
+    prefix: String,
+    location: Location,
+}
+
+impl S3 {
+    pub async fn get(&self, name: &str, expect: Option<&str>) -> Result<Bytes, StorageError> {
+        let answer = self.ask(name, expect).await?;
+        let length = answer.content_length();
+        let body = answer.body.collect().await.map_err(|error| self.torn(name, &error))?.into_bytes();
+        // A body that ends early with a polite end of the connection is not an error of the transport.
+        match length {
+            Some(length) if length != body.len() as i64 => {
+                Err(self.torn(name, &format!("{} of {length} bytes came", body.len())))
+            }
+            _ => Ok(body),
+        }
+    }
+
+    async fn ask(&self, name: &str, expect: Option<&str>) -> Result<GetObjectOutput, StorageError> {
+        let request = self.client.get_object().bucket(&self.bucket).key(self.key(name)).set_if_match(expect.map(str::to_string));
+        match request.send().await {
+            Ok(answer) => Ok(answer),
+            Err(error) if status(&error) == Some(412) => {
+                let was = expect.unwrap_or("another version");
+                let detail = format!("`{}` was {was} when it was listed and is not now", self.location.address(name));
+                Err(StorageError::new(Kind::Changed, detail))
+            }
+            Err(error) => Err(self.explain(&self.location.address(name), &error)),
+        }
+    }
+
+    pub async fn download(&self, name: &str, to: &Path) -> Result<String, StorageError> {
+        let writing = |error: std::io::Error| StorageError::from_io(&to.display().to_string(), &error).while_writing();
+        let answer = self.ask(name, None).await?;
+        let length = answer.content_length();
+        let etag = answer.e_tag().unwrap_or_default().to_string();
+        let mut body = answer.body;
+        let mut file = tokio::io::BufWriter::with_capacity(1 << 18, tokio::fs::File::create(to).await.map_err(writing)?);
+        let mut written = 0;
+        while let Some(chunk) = body.try_next().await.map_err(|error| self.torn(name, &error))? {
+            file.write_all(&chunk).await.map_err(writing)?;
+            written += chunk.len() as i64;
+        }
+        file.flush().await.map_err(writing)?;
+        file.into_inner().sync_all().await.map_err(writing)?;
+        match length {
+            Some(length) if length != written => Err(self.torn(name, &format!("{written} of {length} bytes came"))),
+            _ => Ok(etag),
+        }
+    }
+
+    pub async fn put(&self, name: &str, bytes: Bytes, exists: OnExists) -> Result<Put, StorageError> {
+        let mut request = self.client.put_object().bucket(&self.bucket).key(self.key(name)).body(ByteStream::from(bytes));
+        request = request.set_content_type(content_type(name).map(str::to_string));
+        if exists != OnExists::Overwrite {
+            request = request.if_none_match("*");
+        }
+        match request.send().await {
+            Ok(_) => Ok(Put::Written),
+            Err(error) if status(&error) == Some(412) => match exists {
+                OnExists::Fail => {
+                    Err(StorageError::new(Kind::Exists, format!("`{}` exists already", self.location.address(name))))
+                }
+                _ => Ok(Put::Kept),
+            },
+            Err(error) => Err(self.explain(&self.location.address(name), &error)),
+        }
+    }
+
+    pub async fn writable(&self) -> Result<(), StorageError> {
+        match self.client.head_bucket().bucket(&self.bucket).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.explain(&format!("s3://{}/", self.bucket), &error)),
+        }
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    fn torn(&self, name: &str, error: &dyn std::fmt::Display) -> StorageError {
+        let detail = format!("`{}`: the answer ended early: {error}", self.location.address(name));
+        StorageError::new(Kind::Transient, detail)
+    }
+
+    /// What an error of the SDK means, from AWS's error code where there is one and from the HTTP status where there is none.
+    fn explain<E>(&self, address: &str, error: &SdkError<E, HttpResponse>) -> StorageError
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
+        let SdkError::ServiceError(answer) = error else {
+            let context = DisplayErrorContext(error).to_string();
+            let kind = if context.contains("redentials") { Kind::Unusable } else { Kind::Transient };
+            return StorageError::new(kind, format!("`{address}`: no answer: {}", causes(error)));
+        };
+        let status = answer.raw().status().as_u16();
+        let code = answer.err().code().unwrap_or_default();
+        let said = match (code, answer.err().message()) {
+            ("", _) => format!("HTTP status {status}"),
+            (code, Some(message)) if !message.is_empty() => format!("{code}: {message}"),
+            (code, _) => code.to_string(),
+        };
+        let header = |name| answer.raw().headers().get(name);
+        let kind = match (code, status) {
+            ("NoSuchBucket", _) => {
+                let detail = format!("the bucket `{}` does not exist ({said})", self.bucket);
+                return StorageError::new(Kind::NotFound, detail);
+            }
+            ("SlowDown" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "TooManyRequests", _)
+            | (_, 429 | 503) => {
+                let seconds = header("retry-after").and_then(|text| text.trim().parse().ok());
+                Kind::Throttled { retry_after: seconds.map(Duration::from_secs) }
+            }
+            ("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" | "RequestTimeTooSkewed", _)
+            | ("InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AuthorizationHeaderMalformed", _) => Kind::Unusable,
+            ("PermanentRedirect" | "IllegalLocationConstraintException", _) | (_, 301 | 307) => {
+                let region = header("x-amz-bucket-region").unwrap_or("another one");
+                let detail = format!("`{address}`: the bucket is in region {region}, not in the one that is set ({said})");
+                return StorageError::new(Kind::Unusable, detail).hint(format!("set AWS_REGION={region}"));
+            }
+            ("InvalidObjectState", _) => {
+                let detail = format!("`{address}` is archived and must be restored before it can be read ({said})");
+                return StorageError::new(Kind::Denied, detail);
+            }
+            ("KeyTooLongError", _) => Kind::BadName,
+            ("QuotaExceeded" | "XMinioStorageFull", _) | (_, 507) => Kind::NoSpace,
+            ("RequestTimeout" | "ConditionalRequestConflict" | "OperationAborted", _) | (_, 408 | 409) => Kind::Transient,
+            (_, 404) => Kind::NotFound,
+            (_, 401 | 403) => Kind::Denied,
+            (_, 500..) => Kind::Transient,
+            _ => Kind::Other,
+        };
+        let words = match kind {
+            Kind::NotFound => "does not exist",
+            Kind::Denied => "access is denied",
+            Kind::Throttled { .. } => "too many requests",
+            Kind::Unusable => "the credentials are not accepted",
+            Kind::NoSpace => "there is no space left",
+            Kind::BadName => "the key is too long",
+            _ => "the request failed",
+        };
+        StorageError::new(kind, format!("`{address}`: {words} ({said})"))
+    }
+}
+
+/// The pages of `ListObjectsV2`.
+#[derive(Debug)]
+pub(super) struct S3Pages {
+    s3: Arc<S3>,
+    next: Next,
+}
+
+#[derive(Debug)]
+enum Next {
+    First,
+    From(String),
+    End,
+}
+
+impl S3Pages {
+    pub fn new(s3: Arc<S3>) -> Self {
+        Self { s3, next: Next::First }
+    }
+
+    pub async fn next(&mut self) -> Result<Option<Vec<Object>>, StorageError> {
+        loop {
+            let token = match std::mem::replace(&mut self.next, Next::End) {
+                Next::First => None,
+                Next::From(token) => Some(token),
+                Next::End => return Ok(None),
+            };
+            // XML has no way to write control characters: the keys come percent-encoded.
+            let request = self.s3.client.list_objects_v2().bucket(&self.s3.bucket).prefix(&self.s3.prefix);
+            let request = request.encoding_type(EncodingType::Url).max_keys(PAGE as i32).set_continuation_token(token);
+            let answer = request.send().await.map_err(|error| self.s3.explain(&self.s3.location.to_string(), &error))?;
+            if answer.is_truncated() == Some(true) {
+                let Some(token) = answer.next_continuation_token() else {
+                    let detail = format!("`{}`: the listing goes on, but does not say where", self.s3.location);
+                    return Err(StorageError::new(Kind::Other, detail));
+                };
+                self.next = Next::From(token.to_string());
+            }
+            let encoded = answer.encoding_type() == Some(&EncodingType::Url);
+            let page: Vec<_> =
+                answer.contents.unwrap_or_default().into_iter().filter_map(|listed| self.object(listed, encoded)).collect();
+            // A page may be empty and not the last.
+            if !page.is_empty() {
+                return Ok(Some(page));
+            }
+        }
+    }
+
+    fn object(&self, listed: Listed, encoded: bool) -> Option<Object> {
+        let key = listed.key?;
+        let (key, not_utf8) = if encoded { decode(&key) } else { (key, false) };
+        Some(Object {
+            // What is listed starts with the prefix that was asked for.
+            name: key.strip_prefix(&self.s3.prefix).unwrap_or(&key).to_string(),
+            not_utf8,
+            size: listed.size.and_then(|size| size.try_into().ok()).unwrap_or(0),
+            etag: listed.e_tag.unwrap_or_default(),
+            last_modified: listed.last_modified.map_or(0, |time| time.secs()),
+            storage_class: listed.storage_class.map_or_else(|| "STANDARD".to_string(), |class| class.as_str().to_string()),
+        })
+    }
+}
+
+/// Takes back S3's URL encoding, in which `+` is a space; whether the result is not UTF-8.
+fn decode(text: &str) -> (String, bool) {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        bytes.push(match (first, tail) {
+            (b'+', _) => b' ',
+            (b'%', [high, low, tail @ ..]) => match (char::from(*high).to_digit(16), char::from(*low).to_digit(16)) {
+                (Some(high), Some(low)) => {
+                    rest = tail;
+                    (high << 4 | low) as u8
+                }
+                _ => b'%',
+            },
+            _ => *first,
+        });
+    }
+    match String::from_utf8(bytes) {
+        Ok(key) => (key, false),
+        Err(_) => (text.to_string(), true),
+    }
+}
+
+fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
+    error.raw_response().map(|answer| answer.status().as_u16())
+}
+
+/// The causes below the SDK's own words, which only say that something failed.
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !texts.last().is_some_and(|last| last.contains(&text)) {
+            texts.push(text);
+        }
+        next = cause.source();
+    }
+    if texts.is_empty() { error.to_string() } else { texts.join(": ") }
+}
+
+/// What browsers need to know of the formats that jobs write.
+fn content_type(name: &str) -> Option<&'static str> {
+    let (_, extension) = name.rsplit_once('.')?;
+    Some(match extension.to_ascii_lowercase().as_str() {
+        "jpg" | "jpeg" => "image/jpeg",
+        "png" => "image/png",
+        "webp" => "image/webp",
+        "gif" => "image/gif",
+        "json" => "application/json",
+        "csv" => "text/csv",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decode;
+
+    #[test]
+    fn the_encoding_of_keys_is_taken_back() {
+        assert_eq!(decode("a/b+c%2Bd%C3%BC%01.jpg"), ("a/b c+dü\u{1}.jpg".to_string(), false));
+        assert_eq!(decode("100%"), ("100%".to_string(), false));
+        assert_eq!(decode("%zz%4"), ("%zz%4".to_string(), false));
+        assert_eq!(decode("a%FF"), ("a%FF".to_string(), true));
+    }
+}
