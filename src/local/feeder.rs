@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::cut::Cutter;
 use super::record::{BatchRow, Record};
 use super::recorder::Note;
+use super::recover::crashes_until_alone;
 use super::stop::Why;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
@@ -47,7 +48,6 @@ pub(super) struct Feeder {
     pub params: Params,
     pub cutter: Cutter,
     pub wanted: Wanted,
-    pub batches: mpsc::Sender<Handed>,
     pub notes: mpsc::Sender<Note>,
     pub stop: CancellationToken,
 }
@@ -57,10 +57,10 @@ impl Feeder {
     ///
     /// # Errors
     /// The input or the record cannot be read.
-    pub fn feed(self) -> Result<Option<Why>> {
+    pub fn feed(self, batches: &mpsc::Sender<Handed>) -> Result<Option<Why>> {
         let redriven: HashMap<u64, u32> =
             self.record.redriven()?.into_iter().map(|(item, (redrive, _))| (item, redrive)).collect();
-        let suspects = self.record.suspects(2)?;
+        let suspects = self.record.suspects(crashes_until_alone())?;
         let mut feeding = Feeding {
             redriven: Arc::new(redriven),
             cutter: self.cutter,
@@ -69,6 +69,7 @@ impl Feeder {
             handed: 0,
             seen: false,
             feeder: &self,
+            batches,
         };
         let full = feeding.all_but(&suspects)?;
         let full = match full {
@@ -98,6 +99,7 @@ enum Ended {
 
 struct Feeding<'a> {
     feeder: &'a Feeder,
+    batches: &'a mpsc::Sender<Handed>,
     redriven: Arc<HashMap<u64, u32>>,
     cutter: Cutter,
     next_id: u64,
@@ -210,14 +212,14 @@ impl Feeding<'_> {
 
     fn hand_out(&mut self) -> bool {
         match self.gathered() {
-            Some(batch) => self.feeder.batches.blocking_send(Handed::Beside(batch)).is_ok(),
+            Some(batch) => self.batches.blocking_send(Handed::Beside(batch)).is_ok(),
             None => true,
         }
     }
 
     fn hand_out_alone(&mut self) -> bool {
         match self.gathered() {
-            Some(batch) => self.feeder.batches.blocking_send(Handed::Alone(batch)).is_ok(),
+            Some(batch) => self.batches.blocking_send(Handed::Alone(batch)).is_ok(),
             None => true,
         }
     }

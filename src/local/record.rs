@@ -327,7 +327,7 @@ pub(super) fn set_outcome(
     Ok(())
 }
 
-fn batch_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<BatchRow> {
+pub(super) fn batch_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<BatchRow> {
     Ok(BatchRow {
         first: row.get::<_, i64>(0)? as u64,
         count: row.get(1)?,

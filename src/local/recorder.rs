@@ -12,6 +12,7 @@ use rusqlite::{Transaction, params};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::session::join;
 use super::record::{BatchRow, Record, set_outcome};
 use super::stop::{StopRule, Why};
 use crate::error::{Error, Result};
@@ -39,16 +40,7 @@ pub(super) struct Note {
 /// The door to the writing thread.
 #[derive(Debug)]
 pub(super) struct Recorder {
-    thread: JoinHandle<Written>,
-}
-
-/// What is left when all is written.
-#[derive(Debug)]
-pub(super) struct Written {
-    pub record: Record,
-    pub counts: Counts,
-    /// Why the run stops early, if it does.
-    pub stopped: Option<Why>,
+    thread: JoinHandle<()>,
 }
 
 /// What the recorder stops the run by.
@@ -88,9 +80,9 @@ impl Recorder {
         Ok((Self { thread }, sender))
     }
 
-    /// Waits until everything told is written.
-    pub fn finish(self) -> Result<Written> {
-        self.thread.join().map_err(|_| Error::bug("the recording thread panicked"))
+    /// Waits until everything told is written. Every sender must be gone, or will be.
+    pub async fn finish(self) -> Result<()> {
+        join(tokio::task::spawn_blocking(|| self.thread.join()).await)?.map_err(|_| Error::bug("the recording thread panicked"))
     }
 }
 
@@ -109,7 +101,7 @@ struct Writing {
 }
 
 impl Writing {
-    fn until_all_is_told(mut self, mut receiver: mpsc::Receiver<Note>) -> Written {
+    fn until_all_is_told(mut self, mut receiver: mpsc::Receiver<Note>) {
         let mut notes = Vec::with_capacity(WAITING);
         while let Some(first) = receiver.blocking_recv() {
             let hurried = first.durable.is_some();
@@ -129,8 +121,6 @@ impl Writing {
             }
             notes.clear();
         }
-        let stopped = self.stopping.why.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        Written { record: self.record, counts: self.counts, stopped }
     }
 
     fn write(&mut self, notes: &mut Vec<Note>) {

@@ -87,6 +87,7 @@ impl Worker {
             return;
         }
         let mut marks = Vec::with_capacity(batch.items.len());
+        let mut kept = true;
         for item in &batch.items {
             match desk.starting(item, self.repeat).await {
                 Some(mark) => marks.push(mark),
@@ -103,7 +104,9 @@ impl Worker {
             let mut longest = Duration::ZERO;
             for (item, answer) in left.iter().zip(answers) {
                 match answer {
-                    Judged::Ended(outcome) => desk.ended(batch, item, Ended { outcome, attempts: number }, self.repeat).await,
+                    Judged::Ended(outcome) => {
+                        kept &= desk.ended(batch, item, Ended { outcome, attempts: number }, self.repeat).await;
+                    }
                     Judged::Surroundings(error) => desk.surroundings(item, error),
                     Judged::Again { failure, not_before } => {
                         longest = longest.max(not_before.unwrap_or_default());
@@ -124,14 +127,16 @@ impl Worker {
                 None => {
                     for (item, failure) in again {
                         let ended = Ended { outcome: Outcome::Failed(failure), attempts: number };
-                        desk.ended(batch, item, ended, self.repeat).await;
+                        kept &= desk.ended(batch, item, ended, self.repeat).await;
                     }
                     break;
                 }
             }
         }
-        for mark in marks {
-            desk.left(mark);
+        if kept {
+            for mark in marks {
+                desk.left(mark);
+            }
         }
     }
 
@@ -184,7 +189,7 @@ impl Worker {
             Ok(Err(error)) => error,
             Err(panic) => return Judged::Ended(self.cut_off(Failure::new("Job.Panicked", panic))),
         };
-        let failure = Failure::new(error.name(), error.cause.as_str());
+        let failure = Failure::new(error.name(), error.cause());
         match error.kind {
             JobErrorKind::Transient => Judged::Again { failure, not_before: None },
             JobErrorKind::Throttled(not_before) => Judged::Again { failure, not_before },

@@ -23,8 +23,9 @@ pub(crate) trait Desk: Send + Sync {
     /// [`Repeat::Unsafe`] even after a loss of power. `None`: nothing may be started any more.
     fn starting<'a>(&'a self, item: &'a Item, repeat: Repeat) -> Told<'a, Option<usize>>;
 
-    /// The item has ended. Waits while the record is behind; for [`Repeat::Unsafe`] until the outcome is durable.
-    fn ended<'a>(&'a self, batch: &'a Batch, item: &'a Item, ended: Ended, repeat: Repeat) -> Told<'a, ()>;
+    /// The item has ended. Waits while the record is behind; for [`Repeat::Unsafe`] until the outcome is durable. `false`: it
+    /// could not be kept, and the item stays marked as in flight.
+    fn ended<'a>(&'a self, batch: &'a Batch, item: &'a Item, ended: Ended, repeat: Repeat) -> Told<'a, bool>;
 
     /// The place that [`Desk::starting`] gave is free for another item.
     fn left(&self, mark: usize);

@@ -8,6 +8,7 @@ mod attempts;
 mod backoff;
 mod desk;
 mod panics;
+mod trial;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use desk::{Desk, Ended};
 pub(crate) use panics::keep_quiet;
+pub use trial::{Trial, Tried};
 
 use crate::batch::Batch;
 use crate::expression::Params;
@@ -109,10 +111,14 @@ impl Worker {
             return;
         }
         let Some(mark) = desk.starting(item, self.repeat).await else { return };
-        if let Some(ended) = self.attempts(item, batch.redrive_of(item.index), desk).await {
-            desk.ended(batch, item, ended, self.repeat).await;
+        let kept = match self.attempts(item, batch.redrive_of(item.index), desk).await {
+            Some(ended) => desk.ended(batch, item, ended, self.repeat).await,
+            // It came to its own end without an outcome: nothing is in flight any more.
+            None => true,
+        };
+        if kept {
+            desk.left(mark);
         }
-        desk.left(mark);
     }
 }
 

@@ -1,0 +1,216 @@
+//! [`Results`]: how every item ended, flat, in input order, joined with the item itself.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::record::{BatchRow, OutcomeRow, Record};
+use super::run::StoredWorkflow;
+use super::state::RunFolder;
+use crate::error::Result;
+use crate::expression::{Params, Scope};
+use crate::item::ItemKey;
+use crate::job::Jobs;
+use crate::outcome::ItemStatus;
+use crate::reader::{Input, Position, Row, Rows, Selection};
+use crate::workflow::Workflow;
+
+/// Batches whose exceptions are read at once.
+const PAGE: u32 = 64;
+
+/// How one item stands.
+#[derive(Debug, Serialize)]
+pub struct ItemResult {
+    /// Its key.
+    pub key: String,
+    /// Its place in the input, from 0.
+    pub index: u64,
+    /// How it ended, or that it is pending.
+    pub status: ItemStatus,
+    /// After how many tries, over all redrives.
+    pub attempts: u32,
+    /// The error name, if it failed or is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Why it failed, is unknown or was left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// What the job said about its success.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<Box<RawValue>>,
+    /// The item itself; not there if it is damaged or if the source is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item: Option<Value>,
+}
+
+/// Goes through the items of a run.
+pub struct Results {
+    record: Record,
+    source: Option<Source>,
+    wanted: Option<Vec<ItemStatus>>,
+    batches: std::vec::IntoIter<BatchRow>,
+    after: Option<u64>,
+    ready: std::vec::IntoIter<ItemResult>,
+    warning: Option<String>,
+}
+
+/// Where the items themselves are read from.
+struct Source {
+    input: Input,
+    selection: Selection,
+    params: Params,
+    rows: Option<Rows>,
+}
+
+impl RunFolder {
+    /// The items of the run with one of these statuses, or all of them.
+    ///
+    /// # Errors
+    /// The record cannot be read. A source that is gone or changed is no error: see [`Results::warning`].
+    pub fn results(&self, wanted: Option<Vec<ItemStatus>>, jobs: &Jobs) -> Result<Results> {
+        let record = self.look()?;
+        let stored: StoredWorkflow = record.known_fact("workflow")?;
+        let params: Value = record.known_fact("params")?;
+        let (source, warning) = match record.fact::<Input>("input")? {
+            None => (None, None),
+            Some(input) => match source(&stored, &params, input, jobs) {
+                Ok(source) => (Some(source), None),
+                Err(error) => (None, Some(format!("the items themselves are not shown: {}", error.detail()))),
+            },
+        };
+        let (batches, ready) = (Vec::new().into_iter(), Vec::new().into_iter());
+        Ok(Results { record, source, wanted, batches, after: None, ready, warning })
+    }
+}
+
+fn source(stored: &StoredWorkflow, params: &Value, input: Input, jobs: &Jobs) -> Result<Source> {
+    let workflow = Workflow::parse(&stored.text, &stored.file, &stored.base, jobs)?;
+    let bound = workflow.rebind(params)?;
+    // Opened once here, so that a source that is gone is told once.
+    drop(input.rows(Position::default())?);
+    let selection = bound.settings.items.selection(&input)?;
+    Ok(Source { input, selection, params: bound.params, rows: None })
+}
+
+impl Results {
+    /// What the reader should know, such as that the source is gone and items are shown without their data.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
+    fn more(&mut self) -> Result<bool> {
+        let batch = match self.batches.next() {
+            Some(batch) => batch,
+            None => {
+                let page = self.record.batches(self.after, PAGE)?;
+                let Some(last) = page.last() else { return Ok(false) };
+                self.after = Some(last.first);
+                self.batches = page.into_iter();
+                return Ok(true);
+            }
+        };
+        let exceptions = self.record.exceptions(batch.first, u64::from(batch.count))?;
+        let any = (0..batch.count).any(|n| self.is_wanted(status(&batch, n, &exceptions)));
+        if any {
+            self.ready = self.join(&batch, exceptions)?.into_iter();
+        }
+        Ok(true)
+    }
+
+    fn is_wanted(&self, status: ItemStatus) -> bool {
+        self.wanted.as_ref().is_none_or(|wanted| wanted.contains(&status))
+    }
+
+    fn join(&mut self, batch: &BatchRow, mut exceptions: HashMap<u64, OutcomeRow>) -> Result<Vec<ItemResult>> {
+        let mut results = Vec::new();
+        let mut source = self.source.take();
+        if let Some(source) = &mut source {
+            source.go_to(batch)?;
+        }
+        for n in 0..batch.count {
+            let index = batch.first + u64::from(n);
+            let status = status(batch, n, &exceptions);
+            let found = match &mut source {
+                Some(source) => source.next(self.is_wanted(status))?,
+                None => None,
+            };
+            if !self.is_wanted(status) {
+                continue;
+            }
+            let row = exceptions.remove(&index);
+            let (key, item) = match found {
+                Some((key, item)) => (Some(key), item),
+                None => (None, None),
+            };
+            let stored_key = row.as_ref().and_then(|row| row.key.clone());
+            let key = stored_key.or(key.map(|key| key.to_string())).unwrap_or_else(|| format!("#{index}"));
+            let ended = status != ItemStatus::Pending;
+            results.push(ItemResult {
+                key,
+                index,
+                status,
+                attempts: row.as_ref().map_or(u32::from(ended), |row| row.attempts),
+                error: row.as_ref().and_then(|row| row.error.clone()),
+                cause: row.as_ref().and_then(|row| row.cause.clone()),
+                output: row.and_then(|row| row.output).and_then(|text| RawValue::from_string(text).ok()),
+                item,
+            });
+        }
+        self.source = source;
+        Ok(results)
+    }
+}
+
+impl Iterator for Results {
+    type Item = Result<ItemResult>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(result) = self.ready.next() {
+                return Some(Ok(result));
+            }
+            match self.more() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Results {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Results").field("wanted", &self.wanted).finish_non_exhaustive()
+    }
+}
+
+fn status(batch: &BatchRow, n: u32, exceptions: &HashMap<u64, OutcomeRow>) -> ItemStatus {
+    if !batch.is_done(n) {
+        return ItemStatus::Pending;
+    }
+    exceptions.get(&(batch.first + u64::from(n))).map_or(ItemStatus::Succeeded, |row| row.status)
+}
+
+impl Source {
+    fn go_to(&mut self, batch: &BatchRow) -> Result<()> {
+        if self.rows.as_ref().is_none_or(|rows| rows.position().index != batch.first) {
+            self.rows = Some(self.input.rows(Position { index: batch.first, offset: batch.position })?);
+        }
+        Ok(())
+    }
+
+    /// The next item's key and value; read only if it is wanted.
+    fn next(&mut self, wanted: bool) -> Result<Option<(ItemKey, Option<Value>)>> {
+        let Some(rows) = &mut self.rows else { return Ok(None) };
+        let Some(row) = rows.next()? else { return Ok(None) };
+        Ok(wanted.then(|| key_and_value(&self.selection, &self.params, &row)))
+    }
+}
+
+fn key_and_value(selection: &Selection, params: &Params, row: &Row<'_>) -> (ItemKey, Option<Value>) {
+    let Ok(value) = row.value() else { return (selection.position(row.index), None) };
+    let key = selection.key(&value, row.index, &Scope::params(params).with_item(&value));
+    (key.unwrap_or_else(|_| selection.position(row.index)), Some(value))
+}
