@@ -5,12 +5,14 @@ pub mod expression;
 mod item;
 pub mod job;
 pub mod limits;
+mod nearest;
 mod outcome;
 mod retry;
 pub mod storage;
 pub mod units;
 
 pub use error::{Error, ErrorKind, Place, Result};
+pub use expression::Setting;
 pub use item::{Item, ItemKey};
 pub use job::{Attempt, ConfigError, Job, JobError, Jobs, Repeat, Setup, Work};
 pub use outcome::{Counts, Failure, ItemStatus, Outcome, RunStatus, Tolerance};

@@ -1,0 +1,73 @@
+//! [`Scope`]: what an expression may name; [`Params`], the part of it that is known when a run starts.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+/// The params of a run, by name. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Params(Arc<Value>);
+
+impl Params {
+    /// `values` is an object: every param's value by its name.
+    pub fn new(values: Value) -> Self {
+        Self(Arc::new(values))
+    }
+
+    /// Every param's value by its name.
+    pub fn value(&self) -> &Value {
+        &self.0
+    }
+}
+
+impl From<Arc<Value>> for Params {
+    fn from(values: Arc<Value>) -> Self {
+        Self(values)
+    }
+}
+
+/// What an expression may name: `params`, and `item` where there is one. A few pointers, cheap to make for every item.
+///
+/// ```
+/// use fanfold::expression::{Expression, Params, Scope};
+/// use serde_json::json;
+///
+/// let params = Params::new(json!({ "suffix": "-small" }));
+/// let item = json!({ "Key": "holiday/beach.jpg" });
+/// let scope = Scope::params(&params).with_item(&item);
+/// let name = Expression::parse("{{ item.Key | stem }}{{ params.suffix }}.webp")?;
+/// assert_eq!(name.evaluate(&scope)?, json!("beach-small.webp"));
+/// # Ok::<(), fanfold::expression::ExpressionError>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Scope<'a> {
+    params: &'a Params,
+    item: Option<&'a Value>,
+}
+
+impl<'a> Scope<'a> {
+    /// The scope of settings that are known when a run starts: `params` alone.
+    pub fn params(params: &'a Params) -> Self {
+        Self { params, item: None }
+    }
+
+    /// The same with `item`.
+    #[must_use]
+    pub fn with_item(self, item: &'a Value) -> Self {
+        Self { item: Some(item), ..self }
+    }
+
+    /// The value of a name that an expression may begin with.
+    pub(super) fn root(&self, name: &str) -> Option<&'a Value> {
+        match name {
+            "params" => Some(self.params.value()),
+            "item" => self.item,
+            _ => None,
+        }
+    }
+
+    /// The names that an expression may begin with.
+    pub(super) fn roots(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once("params").chain(self.item.map(|_| "item"))
+    }
+}
