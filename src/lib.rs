@@ -7,6 +7,7 @@ pub mod job;
 pub mod limits;
 mod nearest;
 mod outcome;
+pub mod reader;
 mod retry;
 pub mod storage;
 pub mod units;
