@@ -108,8 +108,8 @@ pub fn main(jobs: Jobs) -> ExitCode {
 /// # Cancel safety
 /// Not cancel safe, but crash-safe: dropped half-way, `fanfold resume` goes on.
 pub async fn run(workflow: impl AsRef<Path>, jobs: Jobs) -> Result<Report> {
-    let here = std::env::current_dir()
-        .map_err(|error| Error::surroundings(format!("the current folder cannot be read: {error}")))?;
+    let here =
+        std::env::current_dir().map_err(|error| Error::surroundings(format!("the current folder cannot be read: {error}")))?;
     let workflow = Workflow::load(workflow.as_ref(), &jobs)?;
     let bound = workflow.bind(&[], &here)?;
     Run::begin(&StateFolder::find(None, &here), workflow, bound, &jobs, None)?.go(Session::default()).await

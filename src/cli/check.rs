@@ -25,7 +25,7 @@ impl Check {
             match Workflow::load(file, &at.jobs) {
                 Ok(workflow) => {
                     if at.json {
-                        JsonLines::line(&json!({ "event": "checked", "file": file, "workflow": workflow.name() }));
+                        JsonLines::line(&json!({ "event": "checked", "file": file, "workflow": workflow.name }));
                     } else {
                         eprintln!("{}: no mistake found", at.shown(file).display());
                     }

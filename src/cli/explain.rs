@@ -63,8 +63,7 @@ fn list(at: &Surroundings, entries: &[Entry]) {
     let words: Vec<&str> = WORDS.iter().map(|(word, _)| *word).collect();
     report::data(format!("jobs: {}", jobs.join(", ")));
     report::data(format!("words: {}", words.join(", ")));
-    let errors: Vec<&str> =
-        ERRORS.iter().chain(at.jobs.kinds().flat_map(|kind| kind.errors)).map(|(name, _)| *name).collect();
+    let errors: Vec<&str> = ERRORS.iter().chain(at.jobs.kinds().flat_map(|kind| kind.errors)).map(|(name, _)| *name).collect();
     report::data(format!("errors: {}", errors.join(", ")));
     report::data("settings: any, by its path, such as batch.max_items");
 }
@@ -75,7 +74,8 @@ fn entries(at: &Surroundings) -> Vec<Entry> {
     let schema = workflow::schema(&at.jobs);
     for kind in at.jobs.kinds() {
         entries.extend(kind.errors.iter().map(entry));
-        let config = at_path(&schema, &schema["properties"]["job"]).and_then(|job| at_path(&schema, &job["properties"][kind.name]));
+        let config =
+            at_path(&schema, &schema["properties"]["job"]).and_then(|job| at_path(&schema, &job["properties"][kind.name]));
         if let Some(config) = config {
             entries.push(Entry { name: kind.name.to_string(), text: job_text(&schema, config) });
             settings(&schema, config, kind.name, 0, &mut entries);

@@ -9,10 +9,7 @@ pub(super) const WORDS: &[(&str, &str)] = &[
         "What an item is called: an object's address, `file#index`, or the value of `items.key`. It is unique in a run, or the run is \
          refused before it starts.",
     ),
-    (
-        "batch",
-        "Items handed to one child execution, at most 256 KiB of JSON. A batch never fails because one of its items did.",
-    ),
+    ("batch", "Items handed to one child execution, at most 256 KiB of JSON. A batch never fails because one of its items did."),
     ("job", "The kind of work done to each item. This program's jobs: `fanfold explain` without a word lists them."),
     ("child execution", "One batch being worked. At most `max_concurrency` of them run at once."),
     ("map run", "All child executions of a run together."),
@@ -51,12 +48,21 @@ pub(super) const WORDS: &[(&str, &str)] = &[
 /// Error names that any job's item may end with.
 pub(super) const ERRORS: &[(&str, &str)] = &[
     ("Job.Transient", "The job said that another try may succeed, and none of the retries did. Redrive it later."),
-    ("Job.Throttled", "The job was told to slow down, until its retries were used up. Redrive it with a lower `max_concurrency`."),
+    (
+        "Job.Throttled",
+        "The job was told to slow down, until its retries were used up. Redrive it with a lower `max_concurrency`.",
+    ),
     ("Job.Permanent", "The job said that no other try will succeed. Put right what the cause says, then redrive."),
     ("Job.Unknown", "An effect may have happened. Neither resume nor redrive touches the item."),
-    ("Job.Panicked", "The job has a mistake of its own: it panicked at this item, at the place in its source that the cause names."),
+    (
+        "Job.Panicked",
+        "The job has a mistake of its own: it panicked at this item, at the place in its source that the cause names.",
+    ),
     ("Job.Broken", "The job has a mistake of its own: it gave no answer for the item, or one that is not JSON."),
-    ("Item.Invalid", "The item is damaged or not what the job takes; the cause says what was found. Repair the source and begin a new run, or leave it out by `items.where`."),
+    (
+        "Item.Invalid",
+        "The item is damaged or not what the job takes; the cause says what was found. Repair the source and begin a new run, or leave it out by `items.where`.",
+    ),
     ("Item.TimedOut", "It took longer than `item_timeout`. Raise that, then redrive with `--accept`."),
     ("Item.TooLarge", "It alone is larger than a batch may be (`batch.max_bytes`, at most 256 KiB as on AWS)."),
     ("Item.Changed", "The file or object is another one than when the list was frozen. A redrive takes it as it is now."),

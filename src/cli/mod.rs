@@ -30,7 +30,10 @@ use crate::local::StateFolder;
 /// this machine. Kill it at any instant and `fanfold resume` goes on: nothing is lost, nothing finished is done again.
 #[derive(Debug, Parser)]
 #[command(
-    name = "fanfold", version, max_term_width = 110, disable_help_subcommand = true,
+    name = "fanfold",
+    version,
+    max_term_width = 110,
+    disable_help_subcommand = true,
     after_help = "Begin with:\n  fanfold new thumbnails --job image_resize --from photos/\n  fanfold check thumbnails.yaml\n  fanfold run thumbnails.yaml\n\n\
         Exit codes: 0 done; 1 more items failed than is tolerated; 2 the workflow or the command is wrong; 3 stopped, can be resumed;\n\
         4 the surroundings are in the way (access, disk); 101 a mistake of fanfold's own."

@@ -63,7 +63,8 @@ impl New {
         let required: Vec<&str> = config["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         for (name, property) in config["properties"].as_object().into_iter().flatten() {
             let example = example(schema, property, name);
-            let about = property["description"].as_str().map(|text| format!("  # {}", text.replace('\n', " "))).unwrap_or_default();
+            let about =
+                property["description"].as_str().map(|text| format!("  # {}", text.replace('\n', " "))).unwrap_or_default();
             let comment = if required.contains(&name.as_str()) { "" } else { "# " };
             text.push_str(&format!("    {comment}{name}: {example}{about}\n"));
         }
@@ -81,7 +82,9 @@ impl New {
         let is = |ending: &str| Path::new(from).extension().is_some_and(|found| found.eq_ignore_ascii_case(ending));
         let remote = from.starts_with("s3://");
         if self.from.is_some() && !remote && !at.here.join(from).exists() {
-            return Err(Error::refused(format!("there is no file or folder `{from}`")).hint("`--from` names where the items come from"));
+            return Err(
+                Error::refused(format!("there is no file or folder `{from}`")).hint("`--from` names where the items come from")
+            );
         }
         let source = quoted(from);
         Ok(if is("csv") {
@@ -162,4 +165,3 @@ fn first_sentence(schema: &Value) -> Option<String> {
     let text = schema["description"].as_str()?.replace('\n', " ");
     Some(text.split_inclusive(". ").next()?.trim().trim_end_matches('.').to_string())
 }
-

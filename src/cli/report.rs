@@ -59,7 +59,10 @@ pub(super) fn end(report: &Report) -> u8 {
             } else {
                 format!("fanfold results {id} --unknown shows them")
             };
-            eprintln!("failed: {} not done, more than `tolerated_failure` allows; hint: {next}", crate::observe::items(items.not_done()));
+            eprintln!(
+                "failed: {} not done, more than `tolerated_failure` allows; hint: {next}",
+                crate::observe::items(items.not_done())
+            );
             1
         }
         RunStatus::Stopped | RunStatus::Running => {

@@ -8,7 +8,9 @@ use crate::outcome::ItemStatus;
 
 /// Shows how every item of a run ended, one JSON object a line, in input order, with the item itself.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  fanfold results 20261122-8f3c --failed\n  fanfold results 20261122-8f3c | jq -r 'select(.output.width < 100) | .key'")]
+#[command(
+    after_help = "Examples:\n  fanfold results 20261122-8f3c --failed\n  fanfold results 20261122-8f3c | jq -r 'select(.output.width < 100) | .key'"
+)]
 pub(super) struct ResultsVerb {
     /// The run's id [default: the newest]
     run: Option<String>,

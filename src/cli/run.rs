@@ -19,9 +19,11 @@ const SHOWN: usize = 10;
 
 /// Runs a workflow to its end. The run's id is printed first, on stdout.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  fanfold run thumbnails.yaml\n  fanfold run thumbnails.yaml -p source=photos/2026 -p destination=/tmp/small\n  \
+#[command(
+    after_help = "Examples:\n  fanfold run thumbnails.yaml\n  fanfold run thumbnails.yaml -p source=photos/2026 -p destination=/tmp/small\n  \
     fanfold run thumbnails.yaml --as 2026-W47     begins it, goes on with it, or does nothing if it is done: for cron\n  \
-    fanfold run thumbnails.yaml --dry-run          shows what would be done")]
+    fanfold run thumbnails.yaml --dry-run          shows what would be done"
+)]
 pub(super) struct RunVerb {
     /// The workflow file
     workflow: PathBuf,
@@ -131,8 +133,8 @@ fn work(run: Run, limit: Option<u64>, only: Option<String>, at: &Surroundings) -
     if !at.json {
         report::data(folder.id());
     }
-    let runtime = tokio::runtime::Runtime::new()
-        .map_err(|error| Error::surroundings(format!("no threads can be started: {error}")))?;
+    let runtime =
+        tokio::runtime::Runtime::new().map_err(|error| Error::surroundings(format!("no threads can be started: {error}")))?;
     let watcher = if at.json { Watcher::for_programs() } else { Watcher::for_people() };
     let stop = CancellationToken::new();
     let session = Session { limit, only, stop: stop.clone(), observer: watcher.observer() };
@@ -166,7 +168,9 @@ fn work(run: Run, limit: Option<u64>, only: Option<String>, at: &Surroundings) -
 /// The first Ctrl-C or SIGTERM stops the run, a second one at once.
 async fn signals(stop: CancellationToken, at_once: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else { return };
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+        return;
+    };
     for token in [stop, at_once] {
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -204,8 +208,8 @@ fn code(report: &crate::report::Report) -> u8 {
 }
 
 fn preview(workflow: &Workflow, bound: &Bound, at: &Surroundings) -> Result<u8> {
-    let runtime = tokio::runtime::Runtime::new()
-        .map_err(|error| Error::surroundings(format!("no threads can be started: {error}")))?;
+    let runtime =
+        tokio::runtime::Runtime::new().map_err(|error| Error::surroundings(format!("no threads can be started: {error}")))?;
     let preview = runtime.block_on(dry_run(workflow, bound, &at.jobs, SHOWN))?;
     if at.json {
         JsonLines::line(&json!({ "event": "dry_run", "preview": preview }));

@@ -44,8 +44,7 @@ impl Control {
     pub fn ask(&self, change: impl FnOnce(&mut Wishes)) -> Result<()> {
         let mut wishes = self.wishes();
         change(&mut wishes);
-        self.write(&wishes)
-            .map_err(|error| Error::surroundings(format!("{} cannot be written: {error}", self.0.display())))
+        self.write(&wishes).map_err(|error| Error::surroundings(format!("{} cannot be written: {error}", self.0.display())))
     }
 
     fn write(&self, wishes: &Wishes) -> io::Result<()> {

@@ -12,7 +12,8 @@ use super::stop::Why;
 use crate::error::{Error, Result};
 use crate::expression::{Params, Scope};
 use crate::job::AnyJob;
-use crate::reader::{Input, Position, Row, Selected, Selection};
+use crate::reader::{Judged, OpenInput, Position, Row, Selection};
+use crate::workflow::BatchSettings;
 
 /// Bytes of `{"Items":[]}` around the items of a batch.
 const ENVELOPE: usize = 12;
@@ -29,6 +30,11 @@ pub(super) struct Cutter {
 impl Cutter {
     pub fn new(max_items: u32, max_bytes: u64) -> Self {
         Self { max_items, max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX), items: 0, bytes: ENVELOPE }
+    }
+
+    /// As a workflow's `batch:` says.
+    pub fn of(settings: &BatchSettings) -> Self {
+        Self::new(settings.max_items.unwrap_or(u32::MAX), settings.max_bytes)
     }
 
     /// Whether an item of so many bytes begins a new batch; it is counted either way.
@@ -56,7 +62,7 @@ impl Cutter {
 
 /// Reads the whole input once, writes the batches and finds pairs of items that must not be.
 pub(super) struct Cut<'a> {
-    pub input: &'a Input,
+    pub input: &'a OpenInput,
     pub selection: &'a Selection,
     pub params: &'a Params,
     /// Asked for each item's destination, if it publishes.
@@ -91,7 +97,7 @@ impl Cut<'_> {
                         if let Some((first, offset, count)) = open {
                             insert.execute(params![first as i64, count, offset as i64])?;
                         }
-                        set_fact(db, "input", self.input)
+                        set_fact(db, "input", self.input.input())
                     }
                     Err(Trouble::Sql(error)) => Err(error),
                     Err(Trouble::Other(why)) => {
@@ -106,9 +112,9 @@ impl Cut<'_> {
     }
 
     fn each(&self, mut cut: impl FnMut(&Row<'_>) -> rusqlite::Result<()>) -> Result<(), Trouble> {
-        let mut keys = self.selection.has_key_expression().then(|| Names::new("key"));
+        let mut keys = self.selection.has_named_keys().then(|| Names::new("key"));
         let mut destinations = self.publisher.map(|_| Names::new("destination"));
-        let mut rows = self.input.rows(Position::default()).map_err(Why::Trouble)?;
+        let mut rows = self.input.rows(Position::START).map_err(Why::Trouble)?;
         while let Some(row) = rows.next().map_err(Why::Trouble)? {
             if self.stop.is_cancelled() {
                 return Err(Why::Asked.into());
@@ -125,12 +131,12 @@ impl Cut<'_> {
     fn claim(&self, row: &Row<'_>, keys: &mut Option<Names>, destinations: &mut Option<Names>) -> Result<(), Trouble> {
         let Ok(value) = row.value() else { return Ok(()) };
         let scope = Scope::params(self.params).with_item(&value);
-        let key = self.selection.key(&value, row.index, &scope).ok().map(|key| key.to_string());
+        let key = self.selection.key(&value, row.index).ok().map(|key| key.to_string());
         if let (Some(keys), Some(key)) = (keys, &key) {
             keys.claim(key.clone(), row.index, key, self)?;
         }
         if let (Some(names), Some(job)) = (destinations, self.publisher)
-            && matches!(self.selection.judge(&value, &scope), Ok(Selected::In))
+            && matches!(self.selection.judge(&value), Ok(Judged::Selected))
             && let Ok(Some(destination)) = job.destination(&value, &scope)
         {
             let shown = key.unwrap_or_else(|| row.index.to_string());
@@ -141,12 +147,11 @@ impl Cut<'_> {
 
     /// How the item at `index` is called, for a message.
     fn name_of(&self, index: u64) -> Option<String> {
-        let mut rows = self.input.rows(Position::default()).ok()?;
+        let mut rows = self.input.rows(Position::START).ok()?;
         while let Some(row) = rows.next().ok()? {
             if row.index == index {
                 let value = row.value().ok()?;
-                let scope = Scope::params(self.params).with_item(&value);
-                return self.selection.key(&value, index, &scope).ok().map(|key| key.to_string());
+                return self.selection.key(&value, index).ok().map(|key| key.to_string());
             }
         }
         None

@@ -1,12 +1,18 @@
 //! A dry run: the list is read and cut as a run would, and nothing is done or kept.
 
-use serde::Serialize;
+use std::sync::Arc;
 
-use super::cut::Cutter;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::cut::{Cut, Cutter};
+use super::record::Record;
+use super::session::as_written;
+use super::stop::Why;
 use crate::error::{Error, Result};
 use crate::expression::Scope;
 use crate::job::{AnyJob, Jobs, Setup};
-use crate::reader::{self, Input, Position, Row, Selected, Selection};
+use crate::reader::{self, Judged, Position, Row, Selection};
 use crate::storage::Storages;
 use crate::workflow::{Bound, Workflow};
 
@@ -51,58 +57,62 @@ pub async fn dry_run(workflow: &Workflow, bound: &Bound, jobs: &Jobs, first: usi
     let scratch = Scratch::new()?;
     let storages = Storages::new("dry-run");
     let setup = Setup {
-        workflow: workflow.name().into(),
+        workflow: workflow.name.as_str().into(),
         run: "dry-run".into(),
         params: bound.params.value().clone().into(),
         source: settings.items.location().cloned(),
         storages: storages.clone(),
     };
-    let job = kind.make(settings.job.config.clone(), &setup).map_err(|error| workflow.place_config_error(kind, &error))?;
-    let input = reader::freeze(&settings.items, &storages, &scratch.0).await?;
-    let selection = settings.items.selection(&input)?;
-    let publisher = kind.publishes.then_some(&*job);
-    tokio::task::block_in_place(|| read(&input, &selection, bound, publisher, first))
+    let job = kind.make(settings.job.config.clone(), &setup).map_err(|error| workflow.place_config_error(&error))?;
+    let shown = as_written(&settings.items, workflow);
+    let input = reader::freeze(&settings.items, &storages, &scratch.0, &shown).await?;
+    let selection = Selection::new(&settings.items, &input, &bound.params);
+    let open = input.open(&scratch.0)?;
+    let publisher = kind.publishes.then_some(&job);
+    tokio::task::block_in_place(|| {
+        // Cut as a run cuts it, so that what would refuse the run refuses this as well.
+        let mut record = Record::create(&scratch.0.join("run.db"))?;
+        let stop = CancellationToken::new();
+        let cut = Cut { input: &open, selection: &selection, params: &bound.params, publisher, stop: &stop };
+        cut.write(&mut record, Cutter::of(&settings.batch)).map_err(|why| match why {
+            Why::Trouble(error) => error,
+            other => Error::bug(other.to_string()),
+        })?;
+        let mut preview = Preview { batches: record.batch_count()?, ..Preview::default() };
+        let mut rows = open.rows(Position::START)?;
+        while let Some(row) = rows.next()? {
+            let item = look_at(&row, &selection, bound, publisher);
+            preview.items += 1;
+            preview.skipped += u64::from(item.skipped.is_some());
+            preview.failed += u64::from(item.failed.is_some());
+            if preview.first.len() < first {
+                preview.first.push(item);
+            }
+        }
+        Ok(preview)
+    })
 }
 
-fn read(input: &Input, selection: &Selection, bound: &Bound, publisher: Option<&dyn AnyJob>, first: usize) -> Result<Preview> {
-    let batch = &bound.settings.batch;
-    let mut cutter = Cutter::new(batch.max_items, batch.max_bytes);
-    let mut preview = Preview::default();
-    let mut rows = input.rows(Position::default())?;
-    while let Some(row) = rows.next()? {
-        preview.items += 1;
-        if cutter.begins_new(row.json_len()) || preview.batches == 0 {
-            preview.batches += 1;
-        }
-        let item = look_at(&row, selection, bound, publisher);
-        preview.skipped += u64::from(item.skipped.is_some());
-        preview.failed += u64::from(item.failed.is_some());
-        if preview.first.len() < first {
-            preview.first.push(item);
-        }
-    }
-    Ok(preview)
-}
-
-fn look_at(row: &Row<'_>, selection: &Selection, bound: &Bound, publisher: Option<&dyn AnyJob>) -> PreviewItem {
-    let position = selection.position(row.index).to_string();
+fn look_at(row: &Row<'_>, selection: &Selection, bound: &Bound, publisher: Option<&Arc<dyn AnyJob>>) -> PreviewItem {
     let failed = |key: String, why: String| PreviewItem { key, destination: None, skipped: None, failed: Some(why) };
     let value = match row.value() {
         Ok(value) => value,
-        Err(failure) => return failed(position, failure.to_string()),
+        Err(failure) => return failed(selection.key_of_invalid(row).to_string(), failure.to_string()),
     };
-    let scope = Scope::params(&bound.params).with_item(&value);
-    let key = match selection.key(&value, row.index, &scope) {
+    let key = match selection.key(&value, row.index) {
         Ok(key) => key.to_string(),
-        Err(failure) => return failed(position, failure.to_string()),
+        Err(failure) => return failed(selection.key_of_invalid(row).to_string(), failure.to_string()),
     };
-    match selection.judge(&value, &scope) {
+    match selection.judge(&value) {
         Err(failure) => failed(key, failure.to_string()),
-        Ok(Selected::Out(why)) => PreviewItem { key, destination: None, skipped: Some(why), failed: None },
-        Ok(Selected::In) => match publisher.map(|job| job.destination(&value, &scope)).transpose() {
-            Err(error) => failed(key, error.to_string()),
-            Ok(destination) => PreviewItem { key, destination: destination.flatten(), skipped: None, failed: None },
-        },
+        Ok(Judged::LeftOut(why)) => PreviewItem { key, destination: None, skipped: Some(why), failed: None },
+        Ok(Judged::Selected) => {
+            let scope = Scope::params(&bound.params).with_item(&value);
+            match publisher.map(|job| job.destination(&value, &scope)).transpose() {
+                Err(error) => failed(key, error.to_string()),
+                Ok(destination) => PreviewItem { key, destination: destination.flatten(), skipped: None, failed: None },
+            }
+        }
     }
 }
 

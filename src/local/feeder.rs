@@ -16,10 +16,9 @@ use super::recover::crashes_until_alone;
 use super::stop::Why;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::expression::{Params, Scope};
 use crate::item::{Item, ItemKey};
 use crate::outcome::{Failure, Outcome};
-use crate::reader::{Input, Position, Row, Rows, Selected, Selection};
+use crate::reader::{Judged, OpenInput, Position, Row, Rows, Selection};
 
 /// Batch rows that are read from the record at once.
 const PAGE: u32 = 256;
@@ -43,9 +42,8 @@ pub(super) struct Wanted {
 /// Reads what is pending. Runs on a thread of its own.
 pub(super) struct Feeder {
     pub record: Record,
-    pub input: Input,
+    pub input: OpenInput,
     pub selection: Selection,
-    pub params: Params,
     pub cutter: Cutter,
     pub wanted: Wanted,
     pub notes: mpsc::Sender<Note>,
@@ -165,21 +163,18 @@ impl Feeding<'_> {
             return Ok(if self.hand_out() { Ended::Limit } else { Ended::Stopped });
         }
         let bytes = row.json_len();
-        let position = || self.feeder.selection.position(row.index);
+        let selection = &self.feeder.selection;
         let (key, ready) = match row.value() {
-            Err(failure) => (position(), Err(Outcome::Failed(failure))),
-            Ok(value) => {
-                let scope = Scope::params(&self.feeder.params).with_item(&value);
-                match self.feeder.selection.key(&value, row.index, &scope) {
-                    Err(failure) => (position(), Err(Outcome::Failed(failure))),
-                    Ok(key) => match self.feeder.selection.judge(&value, &scope) {
-                        Err(failure) => (key, Err(Outcome::Failed(failure))),
-                        Ok(Selected::Out(why)) => (key, Err(Outcome::Skipped(why))),
-                        Ok(Selected::In) if !self.cutter.fits(bytes) => (key, Err(Outcome::Failed(self.too_large(bytes)))),
-                        Ok(Selected::In) => (key, Ok(value)),
-                    },
-                }
-            }
+            Err(failure) => (selection.key_of_invalid(row), Err(Outcome::Failed(failure))),
+            Ok(value) => match selection.key(&value, row.index) {
+                Err(failure) => (selection.key_of_invalid(row), Err(Outcome::Failed(failure))),
+                Ok(key) => match selection.judge(&value) {
+                    Err(failure) => (key, Err(Outcome::Failed(failure))),
+                    Ok(Judged::LeftOut(why)) => (key, Err(Outcome::Skipped(why))),
+                    Ok(Judged::Selected) if !self.cutter.fits(bytes) => (key, Err(Outcome::Failed(self.too_large(bytes)))),
+                    Ok(Judged::Selected) => (key, Ok(value)),
+                },
+            },
         };
         if self.feeder.wanted.only.as_ref().is_some_and(|only| *only != key.to_string()) {
             return Ok(Ended::All);
@@ -235,7 +230,7 @@ impl Feeding<'_> {
 }
 
 /// The rows from the range's first item on; the reader that is there goes on if it stands there already.
-fn open_at<'a>(input: &Input, rows: &'a mut Option<Rows>, range: &BatchRow) -> Result<&'a mut Rows> {
+fn open_at<'a>(input: &OpenInput, rows: &'a mut Option<Rows>, range: &BatchRow) -> Result<&'a mut Rows> {
     let stands = rows.as_ref().is_some_and(|rows| rows.position().index == range.first);
     if !stands {
         *rows = Some(input.rows(Position { index: range.first, offset: range.position })?);

@@ -90,12 +90,17 @@ impl Record {
         use std::os::unix::fs::OpenOptionsExt;
         // Made before SQLite opens it, so that its files are the user's alone from the first byte on: SQLite gives the
         // -wal and -shm files the mode of the database.
-        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
-            Error::surroundings(format!("the record {} cannot be made: {error}", path.display()))
-        })?;
+        std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|error| Error::surroundings(format!("the record {} cannot be made: {error}", path.display())))?;
         let mut record = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         record.write("be made", |db| {
-            db.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; {SCHEMA}"))
+            db.execute_batch(&format!(
+                "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; {SCHEMA}"
+            ))
         })?;
         Ok(record)
     }
@@ -164,8 +169,8 @@ impl Record {
 
     /// A fact of the run, or `None` if it was never set.
     pub fn fact<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-        let text: Option<String> = self
-            .read(|db| db.query_row("SELECT value FROM facts WHERE name = ?1", [name], |row| row.get(0)).optional())?;
+        let text: Option<String> =
+            self.read(|db| db.query_row("SELECT value FROM facts WHERE name = ?1", [name], |row| row.get(0)).optional())?;
         text.map(|text| serde_json::from_str(&text))
             .transpose()
             .map_err(|error| Error::surroundings(format!("{}: the fact `{name}` is damaged: {error}", self.path)))
@@ -319,7 +324,9 @@ pub(super) fn set_outcome(
         Outcome::Succeeded(serde_json::Value::Null) => (None, None, None),
         Outcome::Succeeded(output) => (None, None, Some(output.to_string())),
         Outcome::Skipped(why) | Outcome::Blocked(why) => (None, Some(why.as_str()), None),
-        Outcome::Failed(failure) | Outcome::Unknown(failure) => (Some(failure.error.as_str()), Some(failure.cause.as_str()), None),
+        Outcome::Failed(failure) | Outcome::Unknown(failure) => {
+            (Some(failure.error.as_str()), Some(failure.cause.as_str()), None)
+        }
     };
     let mut statement = db.prepare_cached("INSERT OR REPLACE INTO outcomes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
     let status = outcome.status() as u8;
@@ -349,7 +356,9 @@ fn trouble(path: &str, what: &str, error: &rusqlite::Error) -> Error {
     match code {
         Some(ErrorCode::DiskFull) => shown.hint("make room on the disk; what is recorded stays, and the run can be resumed"),
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => shown.hint("the file is damaged; restore it from a copy"),
-        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => shown.hint("check that you may write there"),
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
+            shown.hint("check that you may write there")
+        }
         Some(ErrorCode::DatabaseBusy) => shown.hint("another program holds the file; close it"),
         _ => match error {
             rusqlite::Error::InvalidColumnType(_, _, Type::Null) | rusqlite::Error::IntegralValueOutOfRange(..) => {

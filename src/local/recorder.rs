@@ -12,8 +12,8 @@ use rusqlite::{Transaction, params};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::session::join;
 use super::record::{BatchRow, Record, set_outcome};
+use super::session::join;
 use super::stop::{StopRule, Why};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, Progress};
@@ -62,17 +62,8 @@ impl Recorder {
         let counts = record.counts()?;
         let redriven = record.redriven()?;
         let attempts = record.attempts()?;
-        let writing = Writing {
-            record,
-            session,
-            counts,
-            attempts,
-            redriven,
-            open: BTreeMap::new(),
-            stopping,
-            observer,
-            failed: false,
-        };
+        let writing =
+            Writing { record, session, counts, attempts, redriven, open: BTreeMap::new(), stopping, observer, failed: false };
         let thread = std::thread::Builder::new()
             .name("record".to_string())
             .spawn(move || writing.until_all_is_told(receiver))

@@ -37,7 +37,9 @@ pub(super) fn after_crash(record: &mut Record, marks: &Marks, in_flight: &[u64],
                 )),
                 Repeat::Safe | Repeat::Keyed if crashes >= CRASHES_UNTIL_FAILED => Outcome::Failed(Failure::new(
                     "Worker.Crashed",
-                    format!("the process died {crashes} times while the item was in flight, the last time with nothing beside it"),
+                    format!(
+                        "the process died {crashes} times while the item was in flight, the last time with nothing beside it"
+                    ),
                 )),
                 Repeat::Safe | Repeat::Keyed => continue,
             };

@@ -32,7 +32,7 @@ impl Run {
             if batch == 0 {
                 return Err(Error::refused("a batch of 0 items was asked for, a batch has at least 1").hint("`--batch 1`"));
             }
-            self.bound.settings.batch.max_items = batch;
+            self.bound.settings.batch.max_items = Some(batch);
         }
         self.record.write("be written", |db| {
             let items: Vec<u64> = db
@@ -47,22 +47,22 @@ impl Run {
 
     /// Whether the workflow file differs from what the run was begun with. A file that is gone does not differ.
     pub fn is_workflow_changed(&self) -> bool {
-        let now = self.workflow.path().and_then(|path| std::fs::read_to_string(path).ok());
-        now.is_some_and(|now| now != self.workflow.text())
+        let now = StoredWorkflow::of(&self.workflow).path().and_then(|path| std::fs::read_to_string(path).ok());
+        now.is_some_and(|now| now != self.workflow.text)
     }
 
     fn accept(&mut self, jobs: &Jobs) -> Result<()> {
-        let Some(path) = self.workflow.path() else {
+        let Some(path) = StoredWorkflow::of(&self.workflow).path() else {
             return Err(Error::refused("the run was not begun from a file, so there is no changed one to accept"));
         };
-        let workflow = Workflow::load(path, jobs)?;
+        let workflow = Workflow::load(&path, jobs)?;
         let bound = workflow.rebind(self.bound.params.value())?;
         if bound.settings.items != self.bound.settings.items {
             return Err(Error::refused("the changed workflow reads other items than the run was begun with")
-                .at(workflow.place_of("items"))
+                .at(Some(workflow.place_of("items")))
                 .hint("begin a new run for other items; a redrive takes changes of everything else"));
         }
-        let stored: StoredWorkflow = workflow.stored();
+        let stored = StoredWorkflow::of(&workflow);
         self.record.write("be written", |db| {
             set_fact(db, "tolerance", &bound.settings.tolerated_failure)?;
             set_fact(db, "workflow", &stored)

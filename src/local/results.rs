@@ -1,6 +1,7 @@
 //! [`Results`]: how every item ended, flat, in input order, joined with the item itself.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -10,12 +11,10 @@ use super::record::{BatchRow, OutcomeRow, Record};
 use super::run::StoredWorkflow;
 use super::state::RunFolder;
 use crate::error::Result;
-use crate::expression::{Params, Scope};
 use crate::item::ItemKey;
 use crate::job::Jobs;
 use crate::outcome::ItemStatus;
-use crate::reader::{Input, Position, Row, Rows, Selection};
-use crate::workflow::Workflow;
+use crate::reader::{Input, OpenInput, Position, Row, Rows, Selection};
 
 /// Batches whose exceptions are read at once.
 const PAGE: u32 = 64;
@@ -48,7 +47,9 @@ pub struct ItemResult {
 /// Goes through the items of a run.
 pub struct Results {
     record: Record,
-    source: Option<Source>,
+    /// The source as messages call it.
+    name: String,
+    source: Option<RunItems>,
     wanted: Option<Vec<ItemStatus>>,
     batches: std::vec::IntoIter<BatchRow>,
     after: Option<u64>,
@@ -56,11 +57,10 @@ pub struct Results {
     warning: Option<String>,
 }
 
-/// Where the items themselves are read from.
-struct Source {
-    input: Input,
+/// The items of a run themselves, read from where they were frozen.
+pub(super) struct RunItems {
+    input: OpenInput,
     selection: Selection,
-    params: Params,
     rows: Option<Rows>,
 }
 
@@ -71,27 +71,15 @@ impl RunFolder {
     /// The record cannot be read. A source that is gone or changed is no error: see [`Results::warning`].
     pub fn results(&self, wanted: Option<Vec<ItemStatus>>, jobs: &Jobs) -> Result<Results> {
         let record = self.look()?;
-        let stored: StoredWorkflow = record.known_fact("workflow")?;
-        let params: Value = record.known_fact("params")?;
-        let (source, warning) = match record.fact::<Input>("input")? {
-            None => (None, None),
-            Some(input) => match source(&stored, &params, input, jobs) {
-                Ok(source) => (Some(source), None),
-                Err(error) => (None, Some(format!("the items themselves are not shown: {}", error.detail()))),
-            },
+        let input: Option<Input> = record.fact("input")?;
+        let name = input.as_ref().map_or(String::new(), |input| input.source().to_string());
+        let (source, warning) = match RunItems::of(&record, self.path(), jobs) {
+            Ok(items) => (items, None),
+            Err(error) => (None, Some(format!("the items themselves are not shown: {}", error.detail()))),
         };
         let (batches, ready) = (Vec::new().into_iter(), Vec::new().into_iter());
-        Ok(Results { record, source, wanted, batches, after: None, ready, warning })
+        Ok(Results { record, name, source, wanted, batches, after: None, ready, warning })
     }
-}
-
-fn source(stored: &StoredWorkflow, params: &Value, input: Input, jobs: &Jobs) -> Result<Source> {
-    let workflow = Workflow::parse(&stored.text, &stored.file, &stored.base, jobs)?;
-    let bound = workflow.rebind(params)?;
-    // Opened once here, so that a source that is gone is told once.
-    drop(input.rows(Position::default())?);
-    let selection = bound.settings.items.selection(&input)?;
-    Ok(Source { input, selection, params: bound.params, rows: None })
 }
 
 impl Results {
@@ -145,7 +133,7 @@ impl Results {
                 None => (None, None),
             };
             let stored_key = row.as_ref().and_then(|row| row.key.clone());
-            let key = stored_key.or(key.map(|key| key.to_string())).unwrap_or_else(|| format!("#{index}"));
+            let key = stored_key.or(key.map(|key| key.to_string())).unwrap_or_else(|| format!("{}#{index}", self.name));
             let ended = status != ItemStatus::Pending;
             results.push(ItemResult {
                 key,
@@ -193,7 +181,37 @@ fn status(batch: &BatchRow, n: u32, exceptions: &HashMap<u64, OutcomeRow>) -> It
     exceptions.get(&(batch.first + u64::from(n))).map_or(ItemStatus::Succeeded, |row| row.status)
 }
 
-impl Source {
+impl RunItems {
+    /// The items of a run; `None` if its list was never made.
+    ///
+    /// # Errors
+    /// The source is gone or has changed, or the workflow's job is not in this program.
+    pub fn of(record: &Record, run: &Path, jobs: &Jobs) -> Result<Option<Self>> {
+        let Some(input) = record.fact::<Input>("input")? else { return Ok(None) };
+        let stored: StoredWorkflow = record.known_fact("workflow")?;
+        let params: Value = record.known_fact("params")?;
+        let bound = stored.parse(jobs)?.rebind(&params)?;
+        let selection = Selection::new(&bound.settings.items, &input, &bound.params);
+        Ok(Some(Self { input: input.open(run)?, selection, rows: None }))
+    }
+
+    /// The same, if the workflow names the items itself.
+    ///
+    /// # Errors
+    /// Those of [`RunItems::of`].
+    pub fn named(record: &Record, run: &Path, jobs: &Jobs) -> Result<Option<Self>> {
+        Ok(Self::of(record, run, jobs)?.filter(|items| items.selection.has_named_keys()))
+    }
+
+    /// The next item's index and key, from the first on.
+    pub fn next_key(&mut self) -> Result<Option<(u64, ItemKey)>> {
+        let rows = match &mut self.rows {
+            Some(rows) => rows,
+            None => self.rows.insert(self.input.rows(Position::START)?),
+        };
+        Ok(rows.next()?.map(|row| (row.index, key_and_value(&self.selection, &row).0)))
+    }
+
     fn go_to(&mut self, batch: &BatchRow) -> Result<()> {
         if self.rows.as_ref().is_none_or(|rows| rows.position().index != batch.first) {
             self.rows = Some(self.input.rows(Position { index: batch.first, offset: batch.position })?);
@@ -205,12 +223,12 @@ impl Source {
     fn next(&mut self, wanted: bool) -> Result<Option<(ItemKey, Option<Value>)>> {
         let Some(rows) = &mut self.rows else { return Ok(None) };
         let Some(row) = rows.next()? else { return Ok(None) };
-        Ok(wanted.then(|| key_and_value(&self.selection, &self.params, &row)))
+        Ok(wanted.then(|| key_and_value(&self.selection, &row)))
     }
 }
 
-fn key_and_value(selection: &Selection, params: &Params, row: &Row<'_>) -> (ItemKey, Option<Value>) {
-    let Ok(value) = row.value() else { return (selection.position(row.index), None) };
-    let key = selection.key(&value, row.index, &Scope::params(params).with_item(&value));
-    (key.unwrap_or_else(|_| selection.position(row.index)), Some(value))
+fn key_and_value(selection: &Selection, row: &Row<'_>) -> (ItemKey, Option<Value>) {
+    let Ok(value) = row.value() else { return (selection.key_of_invalid(row), None) };
+    let key = selection.key(&value, row.index);
+    (key.unwrap_or_else(|_| selection.key_of_invalid(row)), Some(value))
 }

@@ -24,10 +24,25 @@ pub(crate) struct StoredWorkflow {
     pub text: String,
     /// The file as the user named it, for messages.
     pub file: String,
-    /// Where the file is, to tell whether it was changed since.
-    pub path: Option<PathBuf>,
     /// The folder that relative paths are relative to.
     pub base: PathBuf,
+}
+
+impl StoredWorkflow {
+    pub fn of(workflow: &Workflow) -> Self {
+        let Workflow { name, text, file, base, .. } = workflow.clone();
+        Self { name, text, file: file.to_string(), base }
+    }
+
+    /// Checks the text again with the jobs of this program.
+    pub fn parse(&self, jobs: &Jobs) -> Result<Workflow> {
+        Workflow::parse(&self.text, &self.file, &self.base, jobs)
+    }
+
+    /// Where the file is, if it was one.
+    pub fn path(&self) -> Option<PathBuf> {
+        std::path::Path::new(&self.file).file_name().map(|name| self.base.join(name))
+    }
 }
 
 /// A run that this process works on: nobody else does while it lives.
@@ -62,7 +77,7 @@ impl Run {
         let _ = std::fs::remove_file(&new);
         let mut record = Record::create(&new)?;
         record.write("be written", |db| {
-            set_fact(db, "workflow", &workflow.stored())?;
+            set_fact(db, "workflow", &StoredWorkflow::of(&workflow))?;
             set_fact(db, "params", bound.params.value())?;
             set_fact(db, "tolerance", &bound.settings.tolerated_failure)?;
             set_fact(db, "fanfold", &env!("CARGO_PKG_VERSION"))
@@ -84,7 +99,7 @@ impl Run {
         let record = Record::open(&folder.record_path())?;
         let stored: StoredWorkflow = record.known_fact("workflow")?;
         let params: Value = record.known_fact("params")?;
-        let workflow = Workflow::parse(&stored.text, &stored.file, &stored.base, jobs)?.kept_at(stored.path);
+        let workflow = stored.parse(jobs)?;
         let bound = workflow.rebind(&params)?;
         let kind = kind_of(&bound, jobs)?;
         Ok(Self { folder, record, workflow, bound, kind, resumed: true, _lock: lock })
@@ -102,7 +117,7 @@ impl Run {
 
     /// The workflow's name.
     pub fn workflow_name(&self) -> &str {
-        self.workflow.name()
+        &self.workflow.name
     }
 
     /// How the run stands.
@@ -119,7 +134,7 @@ impl Run {
 
     pub(super) fn setup(&self) -> Setup {
         Setup {
-            workflow: self.workflow.name().into(),
+            workflow: self.workflow.name.as_str().into(),
             run: self.id().into(),
             params: Arc::new(self.bound.params.value().clone()),
             source: self.bound.settings.items.location().cloned(),

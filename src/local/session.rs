@@ -20,9 +20,10 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Observer, Unobserved};
 use crate::job::{AnyJob, Setup};
 use crate::outcome::RunStatus;
-use crate::reader::{self, Input};
+use crate::reader::{self, Input, ItemsConfig, ItemsSource, Selection, SourceFile};
 use crate::report::Report;
 use crate::worker::{Worker, WorkerSettings};
+use crate::workflow::Workflow;
 
 /// How a session is to go.
 #[derive(Debug, Clone)]
@@ -91,7 +92,7 @@ impl Run {
                 Err(why) => return Ok(Some(why)),
             },
         };
-        if let Some(warning) = input.warning() {
+        for warning in warnings(&input) {
             session.observer.see(&Event::Warning(warning));
         }
         let (counts, batches) = (self.record.counts()?, self.record.batch_count()?);
@@ -107,15 +108,17 @@ impl Run {
 
     fn make_job(&self, setup: &Setup) -> Result<Arc<dyn AnyJob>> {
         let config = self.bound.settings.job.config.clone();
-        self.kind.make(config, setup).map_err(|error| self.workflow.place_config_error(&self.kind, &error))
+        self.kind.make(config, setup).map_err(|error| self.workflow.place_config_error(&error))
     }
 
     /// Freezes the list and cuts it into batches.
     async fn list(&mut self, setup: &Setup, job: &Arc<dyn AnyJob>, session: &Session) -> Result<Result<Input, Why>> {
         let settings = &self.bound.settings;
-        let input = reader::freeze(&settings.items, &setup.storages, self.folder.path()).await?;
-        let selection = settings.items.selection(&input)?;
-        let cutter = self.cutter();
+        let shown = as_written(&settings.items, &self.workflow);
+        let input = reader::freeze(&settings.items, &setup.storages, self.folder.path(), &shown).await?;
+        let selection = Selection::new(&settings.items, &input, &self.bound.params);
+        let open = input.open(self.folder.path())?;
+        let cutter = Cutter::of(&settings.batch);
         let params = self.bound.params.clone();
         let publisher = self.kind.publishes.then(|| Arc::clone(job));
         let stop = session.stop.clone();
@@ -123,18 +126,13 @@ impl Run {
         let mut record = Record::open(&self.folder.record_path())?;
         let cut = move || {
             let publisher = publisher.as_ref();
-            let done = Cut { input: &input, selection: &selection, params: &params, publisher, stop: &stop }.write(&mut record, cutter);
-            done.map(|()| input)
+            let cut = Cut { input: &open, selection: &selection, params: &params, publisher, stop: &stop };
+            cut.write(&mut record, cutter).map(|()| input)
         };
         match join(tokio::task::spawn_blocking(cut).await)? {
             Err(Why::Trouble(error)) => Err(error),
             other => Ok(other),
         }
-    }
-
-    pub(super) fn cutter(&self) -> Cutter {
-        let batch = &self.bound.settings.batch;
-        Cutter::new(batch.max_items, batch.max_bytes)
     }
 
     async fn map(
@@ -157,7 +155,7 @@ impl Run {
         let path = self.folder.record_path();
         let (recorder, notes) = Recorder::start(Record::open(&path)?, number, stopping, session.observer)?;
         let worker_settings = WorkerSettings {
-            workflow: self.workflow.name().into(),
+            workflow: self.workflow.name.as_str().into(),
             params: self.bound.params.clone(),
             retry: settings.retry.clone(),
             item_timeout: settings.item_timeout,
@@ -165,10 +163,9 @@ impl Run {
         };
         let feeder = Feeder {
             record: Record::look(&path)?,
-            selection: settings.items.selection(&input)?,
-            input,
-            params: self.bound.params.clone(),
-            cutter: self.cutter(),
+            selection: Selection::new(&settings.items, &input, &self.bound.params),
+            input: input.open(self.folder.path())?,
+            cutter: Cutter::of(&settings.batch),
             wanted: Wanted { limit: session.limit, only: session.only },
             notes: notes.clone(),
             stop: stop.clone(),
@@ -214,6 +211,33 @@ impl Run {
 
     fn unwritable(&self, error: &std::io::Error) -> Error {
         Error::surroundings(format!("the run's folder {} cannot be written: {error}", self.folder.path().display()))
+    }
+}
+
+/// What the user should know of the list before anything is done.
+fn warnings(input: &Input) -> Vec<String> {
+    let count = input.count();
+    let mut warnings = Vec::new();
+    if count == 0 {
+        warnings.push(format!("there is nothing in `{}`", input.source()));
+    }
+    if input.is_cut() {
+        warnings.push(format!("{count} items read, more not read (`items.limit`)"));
+    }
+    warnings
+}
+
+/// The source as messages and keys call it: a file below the workflow's folder by its path from there, the same on every machine.
+pub(super) fn as_written(items: &ItemsConfig, workflow: &Workflow) -> String {
+    let path = match &items.source {
+        ItemsSource::Csv(csv) => &csv.source,
+        ItemsSource::Json(json) => &json.source,
+        ItemsSource::Jsonl(jsonl) => &jsonl.source,
+        ItemsSource::Objects(_) => return items.source.to_string(),
+    };
+    match path {
+        SourceFile::Path(path) => path.strip_prefix(&workflow.base).unwrap_or(path).display().to_string(),
+        SourceFile::S3 { .. } => items.source.to_string(),
     }
 }
 

@@ -47,7 +47,9 @@ impl StateFolder {
         for entry in entries {
             let entry = entry.map_err(|error| unreadable(&folder, &error))?;
             let record = entry.path().join("run.db");
-            if let (Ok(name), Ok(made)) = (entry.file_name().into_string(), fs::metadata(&record).and_then(|m| m.created().or(m.modified()))) {
+            if let (Ok(name), Ok(made)) =
+                (entry.file_name().into_string(), fs::metadata(&record).and_then(|m| m.created().or(m.modified())))
+            {
                 runs.push((made, name));
             }
         }
@@ -127,7 +129,9 @@ impl StateFolder {
 fn check_id(id: &str) -> Result<()> {
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if id.is_empty() || id.len() > 80 || id.starts_with('.') || !id.chars().all(fine) {
-        return Err(Error::refused(format!("`{id}` cannot name a run: at most 80 letters, digits, `-`, `_` and `.`, no `.` in front")));
+        return Err(Error::refused(format!(
+            "`{id}` cannot name a run: at most 80 letters, digits, `-`, `_` and `.`, no `.` in front"
+        )));
     }
     Ok(())
 }
@@ -179,8 +183,10 @@ impl RunFolder {
         let file = file.map_err(|error| Error::surroundings(format!("{} cannot be opened: {error}", path.display())))?;
         match file.try_lock() {
             Ok(()) => Ok(Lock(file)),
-            Err(TryLockError::WouldBlock) => Err(Error::new(ErrorKind::Refused, format!("run {} is being worked on by another process", self.id))
-                .hint(format!("fanfold status {} --follow, or fanfold stop {}", self.id, self.id))),
+            Err(TryLockError::WouldBlock) => {
+                Err(Error::new(ErrorKind::Refused, format!("run {} is being worked on by another process", self.id))
+                    .hint(format!("fanfold status {} --follow, or fanfold stop {}", self.id, self.id)))
+            }
             Err(TryLockError::Error(error)) => Err(Error::surroundings(format!("{} cannot be locked: {error}", path.display()))),
         }
     }

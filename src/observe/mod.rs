@@ -43,7 +43,11 @@ struct Queue(Mutex<Option<SyncSender<(Event, Option<SyncSender<()>>)>>>);
 impl Watcher {
     /// A bar if stderr is a terminal, else sparse lines.
     pub fn for_people() -> Self {
-        if console::user_attended_stderr() { Self::start(Box::new(bar::Bar::new())) } else { Self::start(Box::new(lines::Lines::new())) }
+        if console::user_attended_stderr() {
+            Self::start(Box::new(bar::Bar::new()))
+        } else {
+            Self::start(Box::new(lines::Lines::new()))
+        }
     }
 
     /// One JSON object a line on stdout.

@@ -51,13 +51,9 @@ pub(crate) fn summary(report: &Report) -> String {
     let tries = if report.attempts == 1 { "1 try".to_string() } else { format!("{} tries", count(report.attempts)) };
     let seconds = report.elapsed.as_secs_f64();
     let ended = report.items.ended();
-    let speed = if seconds > 0.0 && ended > 0 { format!(" ({} items/s)", count((ended as f64 / seconds) as u64)) } else { String::new() };
-    format!(
-        "{}: {}; {batches}, {tries}, {}{speed}",
-        items(report.items.total),
-        describe(&report.items),
-        duration(report.elapsed)
-    )
+    let speed =
+        if seconds > 0.0 && ended > 0 { format!(" ({} items/s)", count((ended as f64 / seconds) as u64)) } else { String::new() };
+    format!("{}: {}; {batches}, {tries}, {}{speed}", items(report.items.total), describe(&report.items), duration(report.elapsed))
 }
 
 /// `failed: cats/7.jpg: Image.Truncated: … (1 try)`

@@ -14,7 +14,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -97,11 +97,14 @@ impl Worker {
             self.run_whole(batch, desk).await;
             return;
         }
-        stream::iter(&batch.items)
-            .map(|item| self.run_item(batch, item, desk))
-            .buffer_unordered(self.concurrency)
-            .for_each(|()| std::future::ready(()))
-            .await;
+        let mut waiting = batch.items.iter();
+        let mut running: FuturesUnordered<_> =
+            waiting.by_ref().take(self.concurrency).map(|item| self.run_item(batch, item, desk)).collect();
+        while running.next().await.is_some() {
+            if let Some(item) = waiting.next() {
+                running.push(self.run_item(batch, item, desk));
+            }
+        }
     }
 
     async fn run_item(&self, batch: &Batch, item: &Item, desk: &dyn Desk) {

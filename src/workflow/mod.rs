@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::expression::Params;
 use crate::job::{ConfigError, Jobs};
 use check::Finding;
@@ -154,6 +154,11 @@ impl Workflow {
             Some(hint) => told.hint(hint),
             None => told,
         }
+    }
+
+    /// Where the setting with this path is, or the nearest thing around it.
+    pub fn place_of(&self, path: &str) -> Place {
+        self.spot(path).in_file(&self.file)
     }
 
     fn fill(&self, params: Params) -> Result<Bound> {
