@@ -4,6 +4,8 @@
 
 mod attempt;
 mod error;
+#[cfg(feature = "image")]
+pub mod image_resize;
 mod registry;
 
 use std::future::Future;
