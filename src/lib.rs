@@ -11,6 +11,7 @@ pub mod reader;
 mod retry;
 pub mod storage;
 pub mod units;
+pub mod workflow;
 
 pub use error::{Error, ErrorKind, Place, Result};
 pub use expression::Setting;
@@ -18,3 +19,4 @@ pub use item::{Item, ItemKey};
 pub use job::{Attempt, ConfigError, Job, JobError, Jobs, Repeat, Setup, Work};
 pub use outcome::{Counts, Failure, ItemStatus, Outcome, RunStatus, Tolerance};
 pub use retry::{Jitter, Retry};
+pub use workflow::Workflow;

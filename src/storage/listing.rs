@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::folder::{blocking, etag};
 use super::{Object, PAGE, StorageError, StorageErrorKind, is_own};
+use crate::nearest::nearest;
 
 /// A listing in progress.
 #[derive(Debug)]
@@ -156,18 +157,15 @@ fn escaped(bytes: &[u8]) -> String {
     text
 }
 
-/// The name beside `path` that is nearest to its own, if one is near.
+/// The path beside `path` whose name is nearest to its own, if one is near.
 pub(crate) fn nearest_sibling(path: &Path) -> Option<String> {
-    let wanted = path.file_name()?.to_str()?.to_string();
-    let parent = match path.parent()? {
-        parent if parent.as_os_str().is_empty() => Path::new("."),
-        parent => parent,
-    };
+    let wanted = path.file_name()?.to_str()?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let siblings = fs::read_dir(parent).ok()?.take(10_000).filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let (likeness, sibling) = siblings
-        .map(|sibling| (strsim::jaro_winkler(&wanted.to_lowercase(), &sibling.to_lowercase()), sibling))
-        .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(&a.1)))?;
-    (likeness > 0.8).then(|| path.with_file_name(sibling).display().to_string())
+    let mut siblings: Vec<_> = siblings.collect();
+    siblings.sort_unstable();
+    let sibling = nearest(wanted, siblings.iter().map(String::as_str))?;
+    Some(path.with_file_name(sibling).display().to_string())
 }
 
 /// The names of one directory in byte order, those of directories with a `/` behind them, in one piece of memory: a folder of

@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 pub use error::{StorageError, StorageErrorKind};
+pub(crate) use listing::nearest_sibling;
 pub use location::Location;
 pub(crate) use location::split_url;
 pub use object::{Object, OnExists, Put};

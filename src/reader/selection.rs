@@ -1,0 +1,139 @@
+//! [`Selection`]: which items of a source count, and what they are called.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::input::Format;
+use super::{Globs, Input, ItemsConfig, KeyConfig, Row};
+use crate::expression::{Expression, Params, Scope, Setting};
+use crate::{Failure, ItemKey};
+
+/// The longest key that `items.key` may give, in bytes.
+const KEY_LIMIT: usize = 4096;
+
+/// Which items of a source count, and what they are called. Cheap to ask, the same answer every time.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    matching: Option<Globs>,
+    exclude: Option<Globs>,
+    condition: Option<Setting<bool>>,
+    key: Option<Expression>,
+    params: Params,
+    source: Arc<str>,
+    address: Address,
+}
+
+/// What an item without a name of its own is called.
+#[derive(Debug, Clone)]
+enum Address {
+    /// By its `Key`; on S3 behind the bucket.
+    Object { bucket: Option<String> },
+    /// By its place: `source#index`.
+    Place,
+}
+
+/// Whether an item counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judged {
+    /// It does.
+    Selected,
+    /// It is skipped, for this reason.
+    LeftOut(String),
+}
+
+impl Selection {
+    /// The selection of a workflow's `items:` over its frozen source.
+    pub fn new(config: &ItemsConfig, input: &Input, params: &Params) -> Self {
+        Self {
+            matching: config.matching.clone(),
+            exclude: config.exclude.clone(),
+            condition: config.condition.clone(),
+            key: match &config.key {
+                KeyConfig::Position => None,
+                KeyConfig::Named(expression) => Some(expression.clone()),
+            },
+            params: params.clone(),
+            source: input.source().into(),
+            address: match &input.format {
+                Format::Objects { bucket } => Address::Object { bucket: bucket.clone() },
+                _ => Address::Place,
+            },
+        }
+    }
+
+    /// Whether there is anything to judge: without globs, `where` and S3 folder placeholders every item counts.
+    pub fn is_everything(&self) -> bool {
+        let is_s3 = matches!(self.address, Address::Object { bucket: Some(_) });
+        self.matching.is_none() && self.exclude.is_none() && self.condition.is_none() && !is_s3
+    }
+
+    /// Whether the item counts.
+    ///
+    /// # Errors
+    /// `Item.Invalid` if `where` cannot be worked out for it.
+    pub fn judge(&self, item: &Value) -> Result<Judged, Failure> {
+        let left_out = |reason: &str| Ok(Judged::LeftOut(reason.to_string()));
+        if let Address::Object { bucket } = &self.address {
+            let key = item.get("Key").and_then(Value::as_str).unwrap_or_default();
+            if bucket.is_some() && key.ends_with('/') && item.get("Size").and_then(Value::as_u64) == Some(0) {
+                return left_out("a folder placeholder");
+            }
+            if self.matching.as_ref().is_some_and(|globs| !globs.is_match(key)) {
+                return left_out("does not match `items.match`");
+            }
+            if self.exclude.as_ref().is_some_and(|globs| globs.is_match(key)) {
+                return left_out("matches `items.exclude`");
+            }
+        }
+        match self.condition.as_ref().map(|condition| condition.get(&self.scope(item))) {
+            None | Some(Ok(true)) => Ok(Judged::Selected),
+            Some(Ok(false)) => left_out("`items.where` is false"),
+            Some(Err(error)) => Err(Failure::new("Item.Invalid", format!("`items.where`: {error}"))),
+        }
+    }
+
+    /// What the item with this index is called.
+    ///
+    /// # Errors
+    /// `Item.InvalidKey` if `items.key` gives it no text and no integer.
+    pub fn key(&self, item: &Value, index: u64) -> Result<ItemKey, Failure> {
+        let Some(expression) = &self.key else {
+            let key = item.get("Key").and_then(Value::as_str);
+            return Ok(match (&self.address, key) {
+                (Address::Object { bucket: Some(bucket) }, Some(key)) => ItemKey::Name(format!("{bucket}/{key}")),
+                (Address::Object { bucket: None }, Some(key)) => ItemKey::Name(key.to_string()),
+                _ => self.position(index),
+            });
+        };
+        let invalid = |what: String| Failure::new("Item.InvalidKey", format!("`items.key`: {what}"));
+        let found = expression.evaluate(&self.scope(item)).map_err(|error| invalid(error.to_string()))?;
+        let text = expression.text();
+        match found {
+            Value::String(name) if name.trim().is_empty() => Err(invalid(format!("`{text}` gives an empty text"))),
+            Value::String(name) if name.len() > KEY_LIMIT => {
+                Err(invalid(format!("`{text}` gives {} bytes, at most {KEY_LIMIT}", name.len())))
+            }
+            Value::String(name) => Ok(ItemKey::Name(name)),
+            Value::Number(number) if !number.is_f64() => Ok(ItemKey::Name(number.to_string())),
+            other => Err(invalid(format!("`{text}` gives {other}: expected a text or an integer"))),
+        }
+    }
+
+    /// What a record is called that is no valid item: an object by its name as far as it can be shown, else by its place.
+    pub fn key_of_invalid(&self, row: &Row<'_>) -> ItemKey {
+        match (&self.address, row.invalid_name()) {
+            (Address::Object { bucket: Some(bucket) }, Some(name)) => ItemKey::Name(format!("{bucket}/{name}")),
+            (Address::Object { bucket: None }, Some(name)) => ItemKey::Name(name.into_owned()),
+            _ => self.position(row.index),
+        }
+    }
+
+    fn position(&self, index: u64) -> ItemKey {
+        ItemKey::Position { source: Arc::clone(&self.source), index }
+    }
+
+    fn scope<'s>(&'s self, item: &'s Value) -> Scope<'s> {
+        Scope::params(&self.params).with_item(item)
+    }
+}
