@@ -5,6 +5,8 @@
 mod attempt;
 mod error;
 pub(crate) mod in_job;
+#[cfg(feature = "image")]
+pub mod image_resize;
 mod registry;
 
 use std::future::Future;

@@ -37,6 +37,9 @@ use settings::FileFields;
 pub use settings::{BatchSettings, JobSettings, Settings, StopRule};
 use tree::{LONGEST_FILE, Node, NodeKind, Spot};
 
+/// How many mistakes of a file are told.
+const MOST_TOLD: usize = 200;
+
 /// What every object of a folder or bucket has, as Step Functions lists them.
 const OBJECT_ATTRIBUTES: &[&str] = &["Key", "Size", "Etag", "LastModified", "StorageClass"];
 
@@ -175,7 +178,7 @@ impl Workflow {
 
     /// The whole file as JSON over these params, and every mistake in it.
     fn decode(&self, params: &Params) -> (Option<Value>, Vec<Error>) {
-        let decoder = || Decoder {
+        let mut decoder = Decoder {
             schema: &self.schema,
             file: &self.file,
             base: &self.base,
@@ -183,19 +186,12 @@ impl Workflow {
             params,
             errors: Vec::new(),
             open: false,
+            sections: Vec::new(),
         };
-        let mut whole = decoder();
-        let value = whole.value(&self.root, &self.schema, &Field::root());
-        let mut errors = whole.errors;
-        for entry in self.root.entries() {
-            let mut part = decoder();
-            let schema = self.schema.get("properties").and_then(|properties| properties.get(&entry.key));
-            let field = Field { path: entry.key.clone(), key_at: entry.key_at, ..Field::root() };
-            let value = schema.and_then(|schema| part.value(&entry.value, schema, &field));
-            if let (Some(value), false) = (value, part.open) {
-                errors.extend(check::section(&entry.key, &value).into_iter().map(|finding| self.told(finding)));
-            }
-        }
+        let value = decoder.value(&self.root, &self.schema, &Field::root());
+        let Decoder { mut errors, sections, .. } = decoder;
+        let findings = sections.iter().flat_map(|(name, value)| check::section(name, value));
+        errors.extend(findings.map(|finding| self.told(finding)));
         (value, errors)
     }
 
@@ -270,9 +266,14 @@ fn known(root: &Node) -> Known {
     Known { params: keys("params").iter().map(|entry| entry.key.clone()).collect(), item: objects.then_some(OBJECT_ATTRIBUTES) }
 }
 
-/// Every mistake once, in the order of the file.
+/// Every mistake once, in the order of the file. Nobody reads more than [`MOST_TOLD`]; how many there are is told.
 fn all(mut errors: Vec<Error>) -> Option<Error> {
     errors.sort_by(|a, b| a.place().cmp(&b.place()));
     errors.dedup_by(|a, b| a.to_string() == b.to_string());
+    if errors.len() > MOST_TOLD {
+        let more = errors.len() - MOST_TOLD;
+        errors.truncate(MOST_TOLD);
+        errors.push(Error::refused(format!("{more} more mistakes are not shown")));
+    }
     Error::all(errors)
 }
