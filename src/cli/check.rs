@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{Surroundings, report};
+use super::Surroundings;
 use crate::error::{Error, Result};
 use crate::observe::JsonLines;
 use crate::workflow::Workflow;

@@ -4,9 +4,9 @@
 
 mod attempt;
 mod error;
-pub(crate) mod in_job;
 #[cfg(feature = "image")]
 pub mod image_resize;
+pub(crate) mod in_job;
 mod registry;
 
 use std::future::Future;

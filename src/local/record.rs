@@ -158,7 +158,7 @@ impl Record {
 
     /// Writes in one transaction: all of it is there afterwards, or nothing.
     pub fn write<T>(&mut self, what: &str, change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
-        let mut run = || -> rusqlite::Result<T> {
+        let run = || -> rusqlite::Result<T> {
             let transaction = self.db.transaction()?;
             let value = change(&transaction)?;
             transaction.commit()?;
