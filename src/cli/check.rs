@@ -30,7 +30,7 @@ impl Check {
                         eprintln!("{}: no mistake found", at.shown(file).display());
                     }
                 }
-                Err(error) => mistakes.extend(error.each().cloned()),
+                Err(error) => mistakes.push(error),
             }
         }
         match Error::all(mistakes) {
