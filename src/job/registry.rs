@@ -19,6 +19,7 @@ use crate::expression::Scope;
 /// The jobs a binary knows, by name.
 ///
 /// ```
+/// # #[cfg(feature = "image")]
 /// assert!(fanfold::Jobs::builtin().names().any(|name| name == "image_resize"));
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -27,7 +28,10 @@ pub struct Jobs(Vec<JobKind>);
 impl Jobs {
     /// The jobs that come with fanfold.
     pub fn builtin() -> Self {
-        Self::default()
+        let jobs = Self::default();
+        #[cfg(feature = "image")]
+        let jobs = jobs.with::<super::image_resize::ImageResize>();
+        jobs
     }
 
     /// Adds a job.
