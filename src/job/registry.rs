@@ -18,6 +18,7 @@ use crate::expression::Scope;
 /// The jobs a binary knows, by name.
 ///
 /// ```
+/// # #[cfg(feature = "image")]
 /// assert!(fanfold::Jobs::builtin().names().any(|name| name == "image_resize"));
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -26,7 +27,10 @@ pub struct Jobs(Vec<JobKind>);
 impl Jobs {
     /// The jobs that come with fanfold.
     pub fn builtin() -> Self {
-        Self::default()
+        let jobs = Self::default();
+        #[cfg(feature = "image")]
+        let jobs = jobs.with::<super::image_resize::ImageResize>();
+        jobs
     }
 
     /// Adds a job.

@@ -73,14 +73,14 @@ pub struct ImageResizeConfig {
     /// Where the results are written: a folder or an S3 prefix outside of the source.
     pub destination: Location,
 
-    /// The result's name below `destination`. Left out, the item's own `Key` below the source, with the extension that fits
-    /// `format`.
+    /// The result's name below `destination`. Left out, the item's own `Key` below the source: with `format: same` as it is, else
+    /// with the extension of the format, which takes the place of a picture's extension and is added to any other.
     #[serde(default)]
     pub name: Option<Setting<String>>,
 
-    /// What to do about a result that is there already: `overwrite` it, `skip` the item or let it `fail`.
-    #[serde(default = "default_on_exists")]
-    #[schemars(default)]
+    /// What to do about a result that is there already: `overwrite` it, `skip` the item or let it `fail`. After a crash, what is
+    /// there may be the item's own result, published just before.
+    #[serde(default)]
     pub on_exists: OnExists,
 }
 
@@ -90,10 +90,6 @@ fn default_quality() -> u8 {
 
 fn default_max_pixels() -> u64 {
     50_000_000
-}
-
-fn default_on_exists() -> OnExists {
-    OnExists::Overwrite
 }
 
 /// How a picture is fitted into a box.

@@ -5,8 +5,10 @@ mod config;
 mod encode;
 mod fault;
 mod geometry;
+mod job;
 mod jpeg;
 mod kind;
+mod name;
 mod picture;
 mod raster;
 mod recipe;
@@ -14,4 +16,5 @@ mod resample;
 mod whole;
 
 pub use config::{Colour, Filter, Fit, Format, ImageResizeConfig};
+pub use job::{ImageResize, ObjectItem, ResizedItem};
 pub use recipe::{Resized, resize};
