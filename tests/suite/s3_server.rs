@@ -174,13 +174,12 @@ fn list(objects: &BTreeMap<String, Bytes>, query: &BTreeMap<String, String>) -> 
     let of = |name: &str| query.get(name).cloned().unwrap_or_default();
     assert_eq!(of("list-type"), "2");
     assert_eq!(of("encoding-type"), "url", "control characters cannot be written otherwise");
-    let (prefix, after) = (of("prefix"), of("continuation-token"));
+    let (prefix, after) = (of("prefix"), decode(&of("continuation-token")));
     let page = of("max-keys").parse().unwrap_or(1000).min(1000);
     let mut keys = objects.iter().filter(|(key, _)| key.starts_with(&prefix) && (after.is_empty() || **key > after));
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?><ListBucketResult><EncodingType>url</EncodingType>");
-    let mut last = "";
+    let mut last = String::new();
     for (key, bytes) in keys.by_ref().take(page) {
-        last = key;
         let encoded: String = url::form_urlencoded::byte_serialize(key.as_bytes()).collect();
         xml.push_str(&format!(
             "<Contents><Key>{encoded}</Key><LastModified>2026-11-01T10:00:00.000Z</LastModified><ETag>&quot;{}&quot;</ETag>\
@@ -188,12 +187,12 @@ fn list(objects: &BTreeMap<String, Bytes>, query: &BTreeMap<String, String>) -> 
             etag(bytes).trim_matches('"'),
             bytes.len()
         ));
+        last = encoded.replace('+', "%20");
     }
     let more = keys.next().is_some();
     xml.push_str(&format!("<IsTruncated>{more}</IsTruncated>"));
     if more {
-        let token: String = last.replace('&', "&amp;").replace('<', "&lt;");
-        xml.push_str(&format!("<NextContinuationToken>{token}</NextContinuationToken>"));
+        xml.push_str(&format!("<NextContinuationToken>{last}</NextContinuationToken>"));
     }
     xml.push_str("</ListBucketResult>");
     answer(StatusCode::OK, &xml)
