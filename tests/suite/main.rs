@@ -1,5 +1,8 @@
 //! What fanfold does, seen from outside: one file for each capability.
 
+mod attempts;
 mod bad;
+mod run;
 mod schema;
+mod stage;
 mod workflow;
