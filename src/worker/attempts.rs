@@ -91,7 +91,11 @@ impl Worker {
         for item in &batch.items {
             match desk.starting(item, self.repeat).await {
                 Some(mark) => marks.push(mark),
-                None => return,
+                None => {
+                    // None of them was begun.
+                    marks.into_iter().for_each(|mark| desk.left(mark));
+                    return;
+                }
             }
         }
         let mut left: Vec<&Item> = batch.items.iter().collect();
