@@ -341,4 +341,8 @@ fn a_state_folder_that_cannot_be_written_is_the_surroundings_fault() {
     let stage = Stage::new();
     stage.plain(1).flow("").write("file", "");
     stage.run(&["run", "flow.yaml", "--state-dir", "file"]).ended(4).says("`--state-dir`");
+    stage.write("state/runs", "");
+    for args in [&["run", "flow.yaml", "--state-dir", "state"][..], &["run", "flow.yaml", "--state-dir", "state", "--as", "x"]] {
+        stage.run(args).ended(4).says("cannot be made: File exists");
+    }
 }
