@@ -64,8 +64,13 @@ impl Plan {
     async fn fetch(&self, source: &SourceFile, storages: &Storages, name: &str) -> Result<InputFile> {
         match source {
             SourceFile::Path(path) => {
-                let path = path.clone();
-                let absolute = blocking(move || std::path::absolute(&path).map_err(|error| unreadable(&path, &error))).await?;
+                let absolute = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
+                if absolute.to_str().is_none() {
+                    // The record of a run is text.
+                    return Err(
+                        Error::refused(format!("the path `{}` is not UTF-8", absolute.display())).hint("rename the folder")
+                    );
+                }
                 Ok(InputFile::InPlace(absolute))
             }
             SourceFile::S3 { bucket, key } => {
