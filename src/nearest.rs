@@ -1,6 +1,7 @@
 //! [`nearest`]: which of the names that exist was probably meant.
 
-/// The name most like `word`, if one is like it at all: case and `-`/`_` do not count, and about one letter in three may differ.
+/// The name most like `word`, if one is like it at all: case and `-`/`_` do not count, and about one letter in three may differ; the
+/// beginning of a name is like it.
 pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace('-', "_");
     let wanted = plain(word);
@@ -9,9 +10,13 @@ pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) 
         2..=5 => 1,
         length => length / 3,
     };
+    let distance = |name: &str| match plain(name) {
+        name if wanted.len() >= 3 && name.starts_with(&wanted) => 1,
+        name => strsim::osa_distance(&wanted, &name),
+    };
     names
         .into_iter()
-        .map(|name| (strsim::osa_distance(&wanted, &plain(name)), name))
+        .map(|name| (distance(name), name))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
@@ -37,6 +42,7 @@ mod tests {
         assert_eq!(nearest("max_itmes", names), Some("max_items"));
         assert_eq!(nearest("maxItems", ["max_items"]), Some("max_items"));
         assert_eq!(nearest("MAX-BYTES", names), Some("max_bytes"));
+        assert_eq!(nearest("int", ["text", "integer"]), Some("integer"));
         assert_eq!(nearest("colour", names), None);
         assert_eq!(nearest("x", ["y"]), None);
         assert_eq!(list(names, 2), "`max_items`, `max_bytes` and 1 more");

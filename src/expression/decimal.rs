@@ -43,6 +43,12 @@ impl Decimal {
         Some(Self { negative: self.negative, digits, places })
     }
 
+    /// Whether both are the same number, however many zeros are written.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let places = self.places.max(other.places);
+        self.with_places(places) == other.with_places(places)
+    }
+
     /// The value in hundredths, such as cents.
     pub fn cents(&self, text: &str) -> Result<i64, String> {
         let cents = self.with_places(2).ok_or_else(|| format!("`{text}` has more than two digits behind the point"))?;

@@ -80,6 +80,11 @@ impl JobError {
         Self { kind, name: None, cause }
     }
 
+    /// What happened, in words.
+    pub fn cause(&self) -> &str {
+        &self.cause
+    }
+
     /// The error name that is recorded.
     pub fn name(&self) -> &str {
         match (&self.name, self.kind) {

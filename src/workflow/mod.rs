@@ -1,0 +1,295 @@
+//! Workflow files: YAML in, checked settings out. Every mistake is told at once, each with its place and the nearest right name.
+//!
+//! [`Workflow`] is a file that was read and checked, [`Bound`] a workflow with the params of one run filled in.
+//!
+//! # Why
+//! The Rust types of the settings are the only declaration (2026-11-23). Their JSON Schema is what editors get from
+//! [`schema`](fn@schema), and it is also what a file is checked against, value by value, while its places are still known; serde
+//! sees only values that fit. So a doc comment, a range or a default is written once, and a job from outside is checked as
+//! precisely as the built-in ones.
+
+mod check;
+mod decode;
+mod keys;
+mod leaf;
+mod names;
+mod params;
+mod schema;
+mod settings;
+mod shape;
+mod tree;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::error::{Error, Place, Result};
+use crate::expression::Params;
+use crate::job::{ConfigError, JobKind, Jobs};
+use check::Finding;
+use decode::{Decoder, Field};
+use names::Known;
+pub use params::{Param, ParamType};
+pub use schema::schema;
+use settings::FileFields;
+pub use settings::{BatchSettings, JobSettings, Settings, StopRule};
+use tree::{LONGEST_FILE, Node, NodeKind, Spot};
+
+/// How many mistakes of a file are told.
+const MOST_TOLD: usize = 200;
+
+/// What every object of a folder or bucket has, as Step Functions lists them.
+const OBJECT_ATTRIBUTES: &[&str] = &["Key", "Size", "Etag", "LastModified", "StorageClass"];
+
+/// A workflow file, read and checked.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Workflow {
+    /// What it is called.
+    pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// What may differ from run to run, in the order of the file.
+    pub params: Vec<Param>,
+    /// Its text. Together with `file` and `base` it gives the same workflow again: [`Workflow::parse`].
+    pub text: String,
+    /// The file as the user named it.
+    pub file: Arc<str>,
+    /// The folder that relative paths in it are relative to, absolute.
+    pub base: PathBuf,
+    root: Arc<Node>,
+    schema: Arc<Value>,
+    known: Known,
+    /// The job, if it is one of the program's.
+    job: Option<JobKind>,
+}
+
+/// A workflow with the params of one run filled in.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Bound {
+    /// The value of every param; paths are absolute. What is stored with a run.
+    pub params: Params,
+    /// What the workflow says, without expressions but those over `item`.
+    pub settings: Settings,
+}
+
+impl Workflow {
+    /// Reads and checks a workflow file.
+    ///
+    /// Whatever can be checked without the params of a run is; with a default for every param that is everything.
+    ///
+    /// # Errors
+    /// Every mistake of the file, in its order ([`Error::each`]); a file that cannot be read.
+    pub fn load(path: &Path, jobs: &Jobs) -> Result<Self> {
+        let file: Arc<str> = path.display().to_string().into();
+        let bytes = read(path)?;
+        let text = tree::text(&bytes, &file)?;
+        let absolute = std::path::absolute(path)
+            .map_err(|error| Error::surroundings(format!("the working directory cannot be found: {error}")))?;
+        Self::parse(&text, &file, absolute.parent().unwrap_or(&absolute), jobs)
+    }
+
+    /// Checks the text of a workflow. `file` is what it is called in messages, `base` the absolute path of the folder that
+    /// relative paths in it are relative to.
+    ///
+    /// # Errors
+    /// Every mistake of the text, in its order ([`Error::each`]).
+    pub fn parse(text: &str, file: &str, base: &Path, jobs: &Jobs) -> Result<Self> {
+        let file: Arc<str> = file.into();
+        let (root, mut errors) = tree::parse(text, &file)?;
+        check_version(&root, &file)?;
+        let (params, wrong_params) = params::declared(&root, &file, base);
+        errors.extend(wrong_params);
+        let scalar = |key| root.get(key).and_then(|entry| entry.value.scalar()).map(|scalar| scalar.text.clone());
+        let workflow = Self {
+            name: scalar("name").unwrap_or_default(),
+            description: scalar("description"),
+            known: known(&root),
+            job: job_of(&root, jobs),
+            params,
+            text: text.to_string(),
+            base: base.to_path_buf(),
+            schema: Arc::new(schema::strict(jobs)),
+            root: Arc::new(root),
+            file,
+        };
+        let defaults = workflow.params.iter().filter_map(|param| Some((param.name.clone(), param.default.clone()?)));
+        let (_, mistakes) = workflow.decode(&Params::new(Value::Object(defaults.collect())));
+        errors.extend(mistakes);
+        match all(errors) {
+            Some(error) => Err(error),
+            None => Ok(workflow),
+        }
+    }
+
+    /// Fills in the params of a run: `given` are the names and texts of `-p`, relative paths in them are relative to `cwd`.
+    ///
+    /// # Errors
+    /// Every param that is missing, unknown or of another type, and everything that does not fit with these values.
+    pub fn bind(&self, given: &[(String, String)], cwd: &Path) -> Result<Bound> {
+        let (values, errors) = params::given(&self.params, given, cwd, &self.file);
+        match Error::all(errors) {
+            Some(error) => Err(error),
+            None => self.fill(Params::new(values)),
+        }
+    }
+
+    /// Fills in the params that were stored with a run: [`Bound::params`] of back then.
+    ///
+    /// # Errors
+    /// As those of [`Workflow::bind`].
+    pub fn rebind(&self, params: &Value) -> Result<Bound> {
+        match Error::all(params::stored(&self.params, params)) {
+            Some(error) => Err(error),
+            None => self.fill(Params::new(params.clone())),
+        }
+    }
+
+    /// A mistake that the job itself found in its settings, with the place of the setting.
+    pub fn place_config_error(&self, error: &ConfigError) -> Error {
+        let job = self.root.get("job").and_then(|entry| entry.value.entries().first()).map_or("", |entry| entry.key.as_str());
+        let setting = error.setting.as_str();
+        let path = if setting.is_empty() { format!("job.{job}") } else { format!("job.{job}.{setting}") };
+        let detail = format!("`{path}`: {}", error.detail);
+        let told = if error.surroundings { Error::surroundings(detail) } else { Error::refused(detail) };
+        let told = told.at(Some(self.spot(&path).in_file(&self.file)));
+        match &error.hint {
+            Some(hint) => told.hint(hint),
+            None => told,
+        }
+    }
+
+    /// Where the setting with this path is, or the nearest thing around it.
+    pub fn place_of(&self, path: &str) -> Place {
+        self.spot(path).in_file(&self.file)
+    }
+
+    fn fill(&self, params: Params) -> Result<Bound> {
+        let (value, errors) = self.decode(&params);
+        if let Some(error) = all(errors) {
+            return Err(error);
+        }
+        let fields = check::typed::<FileFields>("", &value.unwrap_or_default()).map_err(|finding| self.told(finding))?;
+        match fields.settings() {
+            Some(settings) => Ok(Bound { params, settings }),
+            None => Err(Error::refused("`job` needs one job").at(Some(self.spot("job").in_file(&self.file)))),
+        }
+    }
+
+    /// The whole file as JSON over these params, and every mistake in it.
+    fn decode(&self, params: &Params) -> (Option<Value>, Vec<Error>) {
+        let mut decoder = Decoder {
+            schema: &self.schema,
+            file: &self.file,
+            base: &self.base,
+            known: &self.known,
+            params,
+            errors: Vec::new(),
+            open: false,
+            sections: Vec::new(),
+        };
+        let value = decoder.value(&self.root, &self.schema, &Field::root());
+        let Decoder { mut errors, sections, .. } = decoder;
+        let findings = sections.iter().flat_map(|(name, value)| check::section(name, value));
+        errors.extend(findings.map(|finding| self.told(finding)));
+        errors.extend(sections.iter().filter(|(name, _)| name == "job").filter_map(|(_, value)| self.check_job(value)));
+        (value, errors)
+    }
+
+    /// What only the job's own types can say of its settings.
+    fn check_job(&self, section: &Value) -> Option<Error> {
+        let job = self.job.as_ref()?;
+        let error = job.check(section.get(job.name)?).err()?;
+        Some(self.place_config_error(&error))
+    }
+
+    fn told(&self, finding: Finding) -> Error {
+        let error = Error::refused(format!("`{}`: {}", finding.path, finding.detail));
+        let error = error.at(Some(self.spot(&finding.path).in_file(&self.file)));
+        match finding.hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+
+    /// Where the setting with this path is, or the nearest thing around it.
+    fn spot(&self, path: &str) -> Spot {
+        let mut node: &Node = &self.root;
+        let mut at = Spot::START;
+        for part in path.split(['.', '[', ']']).filter(|part| !part.is_empty()) {
+            let (next, key_at) = match &node.kind {
+                NodeKind::Map(_) => match node.get(part) {
+                    Some(entry) => (&entry.value, entry.key_at),
+                    None => return at,
+                },
+                NodeKind::List(nodes) => match part.parse().ok().and_then(|index: usize| nodes.get(index)) {
+                    Some(node) => (node, node.at),
+                    None => return at,
+                },
+                NodeKind::Scalar(_) => return at,
+            };
+            node = next;
+            at = key_at;
+        }
+        node.at
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let wrong = |error: std::io::Error| {
+        use std::io::ErrorKind::{IsADirectory, NotFound};
+        match error.kind() {
+            NotFound => Error::refused(format!("there is no file `{}`", path.display())),
+            IsADirectory => Error::refused(format!("`{}` is a folder, expected a workflow file", path.display())),
+            _ => Error::surroundings(format!("`{}` cannot be read: {error}", path.display())),
+        }
+    };
+    let mut bytes = Vec::new();
+    // One byte more than allowed is enough to know.
+    std::fs::File::open(path).and_then(|file| file.take(LONGEST_FILE as u64 + 1).read_to_end(&mut bytes)).map_err(wrong)?;
+    Ok(bytes)
+}
+
+/// The version comes first: another one may mean anything.
+fn check_version(root: &Node, file: &Arc<str>) -> Result<()> {
+    if !matches!(root.kind, NodeKind::Map(_)) {
+        let detail = format!("a workflow is a mapping, found {}", leaf::found(root));
+        return Err(Error::refused(detail).at(Some(root.at.in_file(file))).hint("begin with `fanfold: 1`"));
+    }
+    let Some(version) = root.get("fanfold") else {
+        let error =
+            Error::refused("`fanfold` is missing, the version of the workflow format").at(Some(Spot::START.in_file(file)));
+        return Err(error.hint("begin with `fanfold: 1`"));
+    };
+    if version.value.scalar().is_some_and(|scalar| scalar.plain && scalar.text == "1") {
+        return Ok(());
+    }
+    let detail = format!("`fanfold`: this version knows workflow format `1`, found {}", leaf::found(&version.value));
+    Err(Error::refused(detail).at(Some(version.value.at.in_file(file))))
+}
+
+fn job_of(root: &Node, jobs: &Jobs) -> Option<JobKind> {
+    let job = root.get("job")?.value.entries().first()?;
+    jobs.get(&job.key).copied()
+}
+
+fn known(root: &Node) -> Known {
+    let keys = |name| root.get(name).map(|entry| entry.value.entries()).unwrap_or_default();
+    let objects = keys("items").iter().any(|entry| entry.key == "objects");
+    Known { params: keys("params").iter().map(|entry| entry.key.clone()).collect(), item: objects.then_some(OBJECT_ATTRIBUTES) }
+}
+
+/// Every mistake once, in the order of the file. Nobody reads more than [`MOST_TOLD`]; how many there are is told.
+fn all(mut errors: Vec<Error>) -> Option<Error> {
+    errors.sort_by(|a, b| a.place().cmp(&b.place()));
+    errors.dedup_by(|a, b| a.to_string() == b.to_string());
+    if errors.len() > MOST_TOLD {
+        let more = errors.len() - MOST_TOLD;
+        errors.truncate(MOST_TOLD);
+        errors.push(Error::refused(format!("{more} more mistakes are not shown")));
+    }
+    Error::all(errors)
+}

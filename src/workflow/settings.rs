@@ -1,0 +1,190 @@
+//! [`Settings`]: what a workflow says, as types. Their docs, defaults and ranges are those of the file.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
+
+use super::params::ParamFields;
+use crate::limits::CHILD_INPUT_BYTES;
+use crate::outcome::Tolerance;
+use crate::reader::ItemsConfig;
+use crate::retry::Retry;
+use crate::units::{BytesText, DurationText, PercentText, parse_bytes, parse_duration, parse_percent};
+
+/// The settings of a run: a workflow with its params filled in.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Where the items come from.
+    pub items: ItemsConfig,
+    /// How items are put together.
+    pub batch: BatchSettings,
+    /// Batches worked on at once, 1 to 10,000. Default 100.
+    pub max_concurrency: u32,
+    /// How many items may fail before the run counts as failed. Default none.
+    pub tolerated_failure: Tolerance,
+    /// When and how often an item is tried again.
+    pub retry: Retry,
+    /// When to stop before all items are done.
+    pub stop: StopRule,
+    /// How long an item may take, all its tries and waits together. Default without end.
+    pub item_timeout: Option<Duration>,
+    /// What is done to each item.
+    pub job: JobSettings,
+}
+
+/// The job of a workflow.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct JobSettings {
+    /// Its name, that of a registered job.
+    pub name: String,
+    /// Its config. Only fields that may name `item` can still hold expressions.
+    pub config: Value,
+}
+
+/// How items are put together into batches, one for each child execution.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct BatchSettings {
+    /// The most items of a batch. Default 100.
+    #[schemars(range(min = 1), with = "u32")]
+    pub max_items: Option<u32>,
+    /// The most bytes of a batch, counted as the input of a child execution. At most 256KiB, which is the default.
+    #[serde(deserialize_with = "bytes")]
+    #[schemars(with = "BytesText")]
+    pub max_bytes: u64,
+    /// Items of one batch worked on at once. Default 16 for jobs that wait for network or disk, the number of cores for jobs
+    /// that compute.
+    #[schemars(range(min = 1, max = 10_000), with = "u32")]
+    pub concurrency: Option<u32>,
+}
+
+impl Default for BatchSettings {
+    fn default() -> Self {
+        Self { max_items: Some(100), max_bytes: CHILD_INPUT_BYTES as u64, concurrency: None }
+    }
+}
+
+/// When to stop a run before all items are done. It can be resumed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct StopRule {
+    /// Stop once so many items have failed. Default never.
+    #[schemars(range(min = 1), with = "u64")]
+    pub after: Option<u64>,
+    /// Stop when the first so many items to end all fail with one error. Default 20; 0 never stops.
+    pub if_first: u64,
+}
+
+impl Default for StopRule {
+    fn default() -> Self {
+        Self { after: None, if_first: 20 }
+    }
+}
+
+/// A workflow of fanfold: which items, what is done to each, and how.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "fanfold workflow")]
+pub(super) struct FileFields {
+    /// The version of this format: 1.
+    #[schemars(range(min = 1, max = 1))]
+    #[serde(rename = "fanfold")]
+    _fanfold: u32,
+    /// What the workflow is called: 1 to 80 letters, digits, `-` and `_`. It is part of every run's name, here and on AWS.
+    #[schemars(extend("format" = "fanfold-name", "pattern" = "^[A-Za-z0-9_-]{1,80}$"))]
+    #[serde(rename = "name")]
+    _name: String,
+    /// What it is for, in a sentence or two.
+    #[serde(rename = "description")]
+    _description: Option<String>,
+    /// What may differ from run to run, by name. Given on the command line as `-p name=value`, named in expressions as
+    /// `params.name`.
+    #[serde(default, rename = "params")]
+    _params: BTreeMap<String, ParamFields>,
+    /// Which items.
+    items: ItemsConfig,
+    /// How items are put together, one batch for each child execution.
+    #[serde(default)]
+    batch: BatchSettings,
+    /// Batches worked on at once, as child executions of a Distributed Map. Default 100.
+    #[serde(default = "max_concurrency")]
+    #[schemars(range(min = 1, max = 10_000))]
+    max_concurrency: u32,
+    /// How many items may fail before the run counts as failed: a count, or a share such as `1%`. Unknown and blocked items
+    /// count as well. Default 0.
+    #[serde(default, deserialize_with = "tolerance")]
+    #[schemars(with = "ToleranceSchema")]
+    tolerated_failure: Tolerance,
+    /// When and how often an item is tried again.
+    #[serde(default)]
+    retry: Retry,
+    /// When to stop before all items are done.
+    #[serde(default)]
+    stop: StopRule,
+    /// How long an item may take, all its tries and waits together, such as `30s`; a job that takes whole batches has it for a try
+    /// at a batch. Default without end.
+    #[serde(default, deserialize_with = "duration")]
+    #[schemars(with = "DurationText")]
+    item_timeout: Option<Duration>,
+    /// What is done to each item: one job by its name, and its settings.
+    job: BTreeMap<String, Value>,
+}
+
+impl FileFields {
+    /// The settings; `None` if there is not exactly one job, which the schema sees to.
+    pub fn settings(self) -> Option<Settings> {
+        let (name, config) = self.job.into_iter().next()?;
+        Some(Settings {
+            items: self.items,
+            batch: self.batch,
+            max_concurrency: self.max_concurrency,
+            tolerated_failure: self.tolerated_failure,
+            retry: self.retry,
+            stop: self.stop,
+            item_timeout: self.item_timeout,
+            job: JobSettings { name, config },
+        })
+    }
+}
+
+fn max_concurrency() -> u32 {
+    100
+}
+
+fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    parse_bytes(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    parse_duration(&String::deserialize(deserializer)?).map(Some).map_err(de::Error::custom)
+}
+
+fn tolerance<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tolerance, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::String(text) => parse_percent(&text).map(Tolerance::Percent).map_err(de::Error::custom),
+        other => serde_json::from_value(other).map(Tolerance::Count).map_err(de::Error::custom),
+    }
+}
+
+struct ToleranceSchema;
+
+impl JsonSchema for ToleranceSchema {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Tolerance".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "integer", "minimum": 0 }, PercentText::json_schema(generator)] })
+    }
+}
