@@ -16,7 +16,7 @@ use crate::{Error, Place, Result};
 
 /// Fixes which items there are: objects and JSON arrays are listed into `run_dir` (`items.jsonl`), a file on S3 is copied there,
 /// a local CSV or JSON Lines file is read where it is and its version is remembered. Every record is looked at once, and counted;
-/// none is parsed.
+/// rows and lines are not parsed.
 ///
 /// `as_written` is the source as the user wrote it: it is what positions and messages call it.
 ///
