@@ -2,6 +2,7 @@
 
 mod attempts;
 mod bad;
+mod resume;
 mod run;
 mod schema;
 mod stage;
