@@ -2,8 +2,13 @@
 
 mod attempts;
 mod bad;
+mod prune;
+mod redrive;
+mod results;
 mod resume;
 mod run;
 mod schema;
 mod stage;
+mod status;
+mod stop;
 mod workflow;
