@@ -110,12 +110,28 @@ fn other_items_or_mistakes_are_refused_and_nothing_is_changed() {
     stage.items([doing(0, "permanent"), plain(1)]).flow("");
     stage.finished(1, &["run", "flow.yaml", "--as", "x"]);
     let before = stage.results("x");
+    stage.flow("params: { new: { type: integer } }");
+    stage.run(&["redrive", "x", "--accept"]).ended(2).says("the changed workflow has a new param `new` without a default");
     stage.flow("items: { jsonl: { source: items.jsonl }, limit: 1 }");
-    stage.run(&["redrive", "x", "--accept"]).ended(2).says("reads other items than the run was begun with (flow.yaml:3:1)");
+    stage
+        .run(&["redrive", "x", "--accept"])
+        .ended(2)
+        .says("the changed workflow reads other items than the run was begun with (")
+        .says("flow.yaml:3:8)");
     stage.flow("max_concurency: 1");
     stage.run(&["redrive", "x", "--accept"]).ended(2).says("did you mean `max_concurrency`?");
     assert_eq!(stage.results("x"), before);
     assert_eq!(stage.json(0, &["status", "x"])[0]["status"], "FAILED", "still over");
+}
+
+#[test]
+fn a_source_that_is_gone_leaves_the_run_over() {
+    let stage = Stage::new();
+    stage.items([doing(0, "permanent"), plain(1)]).flow("");
+    stage.finished(1, &["run", "flow.yaml", "--as", "x"]);
+    std::fs::remove_file(stage.path("items.jsonl")).unwrap();
+    stage.run(&["redrive", "x"]).ended(4).says("is gone since the run began");
+    assert_eq!(stage.json(0, &["status", "x"])[0]["status"], "FAILED");
 }
 
 #[test]
