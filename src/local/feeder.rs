@@ -144,7 +144,11 @@ impl Feeding<'_> {
             let reader = open_at(&self.feeder.input, &mut rows, &range)?;
             while let Some(row) = reader.next()? {
                 if row.index == index {
-                    if self.take(&row)? == Ended::Stopped || !self.hand_out_alone() {
+                    match self.take(&row)? {
+                        Ended::All => {}
+                        other => return Ok(other),
+                    }
+                    if !self.hand_out_alone() {
                         return Ok(Ended::Stopped);
                     }
                     break;
