@@ -63,7 +63,7 @@ pub(super) const ERRORS: &[(&str, &str)] = &[
         "Item.Invalid",
         "The item is damaged or not what the job takes; the cause says what was found. Repair the source and begin a new run, or leave it out by `items.where`.",
     ),
-    ("Item.TimedOut", "It took longer than `item_timeout`. Raise that, then redrive with `--accept`."),
+    ("Item.TimedOut", "One try at it took longer than `item_timeout`. Raise that, then redrive with `--accept`."),
     ("Item.TooLarge", "It alone is larger than a batch may be (`batch.max_bytes`, at most 256 KiB as on AWS)."),
     ("Item.Changed", "The file or object is another one than when the list was frozen. A redrive takes it as it is now."),
     ("Item.NotFound", "The file or object is not there any more."),

@@ -75,13 +75,13 @@ pub(super) struct RedriveVerb {
 impl RunVerb {
     pub fn go(self, at: &Surroundings) -> Result<u8> {
         let given = self.param.iter().map(|text| param(text)).collect::<Result<Vec<_>>>()?;
+        let workflow = Workflow::load(&self.workflow, &at.jobs)?;
+        let bound = workflow.bind(&given, &at.here)?;
         if let Some(name) = &self.name
-            && let Some(code) = self.go_on_with(name, at)?
+            && let Some(code) = self.go_on_with(name, &workflow.name, &given, &bound, at)?
         {
             return Ok(code);
         }
-        let workflow = Workflow::load(&self.workflow, &at.jobs)?;
-        let bound = workflow.bind(&given, &at.here)?;
         if self.dry_run {
             return preview(&workflow, &bound, at);
         }
@@ -90,17 +90,43 @@ impl RunVerb {
     }
 
     /// A run of this name that is there already is resumed, or left alone if it is done.
-    fn go_on_with(&self, name: &str, at: &Surroundings) -> Result<Option<u8>> {
+    fn go_on_with(
+        &self,
+        name: &str,
+        workflow: &str,
+        given: &[(String, String)],
+        bound: &Bound,
+        at: &Surroundings,
+    ) -> Result<Option<u8>> {
         let Ok(folder) = at.state().run(name) else { return Ok(None) };
         let report = folder.report()?;
+        if report.workflow != workflow {
+            return Err(Error::refused(format!(
+                "the run `{name}` is one of the workflow `{}`, not of `{workflow}`",
+                report.workflow
+            ))
+            .hint("another name after `--as`"));
+        }
+        let Some(begun_with) = folder.listed_with()? else {
+            // Nothing was listed, so nothing was done: it is begun as the file is now.
+            return Ok(None);
+        };
+        if let Some((param, _)) = given.iter().find(|(param, _)| begun_with[param] != bound.params.value()[param]) {
+            let was = &begun_with[param];
+            return Err(Error::refused(format!("the run `{name}` was begun with other params: `{param}` is {was}"))
+                .hint("another name after `--as`, or the params it was begun with"));
+        }
         if matches!(report.status, RunStatus::Succeeded | RunStatus::Failed) {
-            if !at.json {
+            if at.json {
+                JsonLines::event(&Event::Started { run: name.to_string(), workflow: workflow.to_string(), resumed: true });
+            } else {
                 report::data(name);
             }
             eprintln!("run {name} is done already; nothing to do");
             return Ok(Some(finished(&report, at)));
         }
         let run = Run::open(&at.state(), name, &at.jobs)?;
+        tell_change(&run);
         work(run, self.limit, self.only.clone(), at).map(Some)
     }
 }
@@ -108,9 +134,7 @@ impl RunVerb {
 impl Resume {
     pub fn go(self, at: &Surroundings) -> Result<u8> {
         let run = Run::open(&at.state(), &self.run, &at.jobs)?;
-        if run.is_workflow_changed() {
-            eprintln!("note: the workflow file was changed since the run began; the run goes on as it was begun");
-        }
+        tell_change(&run);
         work(run, self.limit, self.only, at)
     }
 }
@@ -124,6 +148,12 @@ impl RedriveVerb {
         let redriven = run.redrive(&Redrive { batch: self.batch, accept: self.accept }, &at.jobs)?;
         eprintln!("{} to redrive", items(redriven));
         work(run, None, None, at)
+    }
+}
+
+fn tell_change(run: &Run) {
+    if run.is_workflow_changed() {
+        eprintln!("note: the workflow file was changed since the run began; the run goes on as it was begun");
     }
 }
 
@@ -150,11 +180,14 @@ fn work(run: Run, limit: Option<u64>, only: Option<String>, at: &Surroundings) -
     match ended {
         Some(Ok(report)) => Ok(if at.json { code(&report) } else { report::end(&report) }),
         Some(Err(error)) => {
+            let Ok(report) = stopped(&folder) else { return Err(error) };
             if at.json {
-                finished(&stopped(&folder)?, at);
-            } else if let Ok(report) = stopped(&folder) {
-                report::end(&report);
+                // That the run is finished is the last line, whatever happened.
+                report::errors(&error, true);
+                finished(&report, at);
+                return Ok(error.exit_code());
             }
+            report::end(&report);
             Err(error)
         }
         None => {

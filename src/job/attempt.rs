@@ -55,12 +55,12 @@ impl<'a> Attempt<'a> {
         crate::item::effect_key(self.workflow, &self.item.key.to_string(), step)
     }
 
-    /// When the item's time (`item_timeout`) is up, if it has one.
+    /// When the time of this try (`item_timeout`) is up, if it has one.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    /// How much of the item's time is left; `None` without `item_timeout`.
+    /// How much of this try's time is left; `None` without `item_timeout`.
     pub fn remaining(&self) -> Option<Duration> {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }

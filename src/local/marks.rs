@@ -4,7 +4,10 @@
 //! sync: what the kernel has survives the death of the process, and a loss of power is nobody's poison item. Only for
 //! jobs that must never be repeated blindly is it synced before the item runs.
 //!
-//! A place is not wiped when its item ends: an item with an outcome is not in flight, whatever its place says.
+//! A place is not wiped when its item ends: an item with an outcome is not in flight, whatever its place says. Only when a session
+//! comes to its own end, also a bad one, what was let go is wiped: nobody died, so nobody is suspected.
+//!
+//! In front of the places stands the session that wrote them: a crash is counted once, however often it is recovered from.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -20,6 +23,15 @@ pub(super) struct Marks {
     free: Mutex<Free>,
 }
 
+/// What the last process left behind.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Left {
+    /// The session that was going on.
+    pub session: u64,
+    /// The items that were in flight.
+    pub items: Vec<u64>,
+}
+
 #[derive(Debug, Default)]
 struct Free {
     places: Vec<usize>,
@@ -27,17 +39,18 @@ struct Free {
 }
 
 impl Marks {
-    /// Opens the marks with all places free, and gives the items that were in flight when the last process ended.
-    pub fn open(path: &Path) -> io::Result<(Self, Vec<u64>)> {
+    /// Opens the marks with all places free, and gives what was in flight when the last process ended.
+    pub fn open(path: &Path) -> io::Result<(Self, Left)> {
         let found = read(path)?;
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         let free = Mutex::new(Free::default());
         Ok((Self { file, path: path.to_path_buf(), free }, found))
     }
 
-    /// Forgets everything that was in flight before. To be called once what was found is in the record.
-    pub fn clear(&self) -> io::Result<()> {
-        self.file.set_len(0)
+    /// Forgets everything that was in flight before and begins a session. To be called once what was found is in the record.
+    pub fn begin(&self, session: u64) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.write_all_at(&session.to_le_bytes(), 0)
     }
 
     /// Marks an item as in flight and gives its place.
@@ -49,7 +62,7 @@ impl Marks {
                 free.next - 1
             })
         };
-        self.file.write_all_at(&(item + 1).to_le_bytes(), place as u64 * 8)?;
+        self.file.write_all_at(&(item + 1).to_le_bytes(), at(place)).inspect_err(|_| self.free(place))?;
         Ok(place)
     }
 
@@ -63,9 +76,14 @@ impl Marks {
         self.lock().places.push(place);
     }
 
-    /// The run came to a clean end or stop: nothing is in flight.
-    pub fn remove(&self) -> io::Result<()> {
-        std::fs::remove_file(&self.path)
+    /// The session came to an end of its own: what was let go is in flight no more. What was not stays marked: its outcome could
+    /// not be kept.
+    pub fn settle(&self) -> io::Result<()> {
+        let free = self.lock();
+        if free.places.len() == free.next {
+            return std::fs::remove_file(&self.path);
+        }
+        free.places.iter().try_for_each(|place| self.file.write_all_at(&[0; 8], at(*place)))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Free> {
@@ -74,17 +92,23 @@ impl Marks {
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<u64>> {
+/// Where a place is in the file, in bytes: behind the session.
+fn at(place: usize) -> u64 {
+    (place as u64 + 1) * 8
+}
+
+fn read(path: &Path) -> io::Result<Left> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Left::default()),
         Err(error) => return Err(error),
     };
-    let (places, _torn) = bytes.as_chunks::<8>();
+    let (words, _torn) = bytes.as_chunks::<8>();
+    let Some((session, places)) = words.split_first() else { return Ok(Left::default()) };
     let mut items: Vec<u64> = places.iter().filter_map(|place| u64::from_le_bytes(*place).checked_sub(1)).collect();
     items.sort_unstable();
     items.dedup();
-    Ok(items)
+    Ok(Left { session: u64::from_le_bytes(*session), items })
 }
 
 #[cfg(test)]
@@ -96,17 +120,31 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("in-flight");
         let (marks, found) = Marks::open(&path).unwrap();
-        assert!(found.is_empty());
+        assert_eq!(found, Left::default());
+        marks.begin(5).unwrap();
         let first = marks.set(0).unwrap();
         marks.set(7).unwrap();
         marks.free(first);
         assert_eq!(marks.set(9).unwrap(), first);
         drop(marks);
         let (marks, found) = Marks::open(&path).unwrap();
-        assert_eq!(found, [7, 9]);
-        marks.clear().unwrap();
-        assert!(Marks::open(&path).unwrap().1.is_empty());
-        marks.remove().unwrap();
+        assert_eq!(found, Left { session: 5, items: vec![7, 9] });
+        marks.begin(6).unwrap();
+        assert_eq!(Marks::open(&path).unwrap().1, Left { session: 6, items: Vec::new() });
+    }
+
+    #[test]
+    fn at_an_end_of_its_own_only_what_was_never_let_go_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("in-flight");
+        let marks = Marks::open(&path).unwrap().0;
+        marks.begin(1).unwrap();
+        let (first, second) = (marks.set(3).unwrap(), marks.set(4).unwrap());
+        marks.free(first);
+        marks.settle().unwrap();
+        assert_eq!(Marks::open(&path).unwrap().1.items, [4]);
+        marks.free(second);
+        marks.settle().unwrap();
         assert!(!path.exists());
     }
 }

@@ -2,8 +2,8 @@
 
 use rusqlite::{Transaction, params};
 
-use super::marks::Marks;
-use super::record::{Record, set_outcome};
+use super::marks::{Left, Marks};
+use super::record::{Record, set_fact, set_outcome};
 use super::recorder::{mark_done, write_batch};
 use crate::error::{Error, Result};
 use crate::job::Repeat;
@@ -13,13 +13,18 @@ use crate::outcome::{Failure, Outcome};
 const CRASHES_UNTIL_ALONE: u32 = 2;
 const CRASHES_UNTIL_FAILED: u32 = CRASHES_UNTIL_ALONE + 1;
 
-/// Counts the crash for every item in flight, ends those that cannot go on, and forgets the marks.
+/// The fact that names the session whose crash was counted last.
+const COUNTED: &str = "crash_counted";
+
+/// Counts the crash for every item in flight, ends those that cannot go on, and begins the marks of this session.
 ///
 /// # Errors
 /// The record cannot be written; then the marks stay.
-pub(super) fn after_crash(record: &mut Record, marks: &Marks, in_flight: &[u64], repeat: Repeat) -> Result<()> {
+pub(super) fn after_crash(record: &mut Record, marks: &Marks, left: &Left, repeat: Repeat, session: i64) -> Result<()> {
     let mut open = Vec::new();
-    for item in in_flight {
+    // Killed after the count and before the marks began anew: they are those of a crash that was counted.
+    let counted = record.fact::<u64>(COUNTED)? == Some(left.session);
+    for item in left.items.iter().filter(|_| !counted) {
         // A mark in a damaged file may name anything.
         if let Some(batch) = record.batch_of(*item)?
             && !batch.is_done((item - batch.first) as u32)
@@ -45,9 +50,11 @@ pub(super) fn after_crash(record: &mut Record, marks: &Marks, in_flight: &[u64],
             };
             end(db, item, &outcome, crashes)?;
         }
-        Ok(())
+        set_fact(db, COUNTED, &left.session)
     })?;
-    marks.clear().map_err(|error| Error::surroundings(format!("the run's folder cannot be written: {error}")))
+    marks
+        .begin(session.unsigned_abs())
+        .map_err(|error| Error::surroundings(format!("the run's folder cannot be written: {error}")))
 }
 
 fn crashed(db: &Transaction<'_>, item: u64) -> rusqlite::Result<u32> {
@@ -75,4 +82,26 @@ fn end(db: &Transaction<'_>, item: u64, outcome: &Outcome, crashes: u32) -> rusq
 /// The number of crashes from which on an item runs with nothing beside it.
 pub(super) fn crashes_until_alone() -> u32 {
     CRASHES_UNTIL_ALONE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crash_is_counted_once_however_often_it_is_recovered_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut record = Record::create(&folder.path().join("run.db")).unwrap();
+        record.write("be written", |db| db.execute("INSERT INTO batches (first, count, position) VALUES (0, 9, 0)", [])).unwrap();
+        let path = folder.path().join("in-flight");
+        for session in 1..4 {
+            let left = Left { session, items: vec![4] };
+            let marks = Marks::open(&path).unwrap().0;
+            for _ in 0..3 {
+                after_crash(&mut record, &marks, &left, Repeat::Safe, 9).unwrap();
+            }
+            assert_eq!(record.suspects(1).unwrap()[&4], session as u32);
+        }
+        assert_eq!(record.counts().unwrap().failed, 1);
+    }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rusqlite::Transaction;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -60,7 +61,8 @@ pub struct Run {
 impl Run {
     /// Begins a run: its folder and its record are there afterwards, and nothing has been read or done.
     ///
-    /// `id` names it; without one it is called after the day and four random digits.
+    /// `id` names it; without one it is called after the day and four random digits. A run of this name whose list was never made,
+    /// because it was refused or killed before, is begun anew.
     ///
     /// # Errors
     /// The name cannot be one or is taken, or the state folder cannot be written.
@@ -69,19 +71,26 @@ impl Run {
         let folder = state.new_run(id)?;
         let lock = folder.lock()?;
         let path = folder.record_path();
+        let facts = |db: &Transaction<'_>| {
+            set_fact(db, "workflow", &StoredWorkflow::of(&workflow))?;
+            set_fact(db, "params", bound.params.value())?;
+            set_fact(db, "tolerance", &bound.settings.tolerated_failure)?;
+            set_fact(db, "fanfold", &env!("CARGO_PKG_VERSION"))
+        };
         if path.exists() {
-            return Err(Error::refused(format!("run {} has just been begun by another process", folder.id())));
+            let mut record = Record::open(&path)?;
+            if record.fact::<Input>("input")?.is_some() {
+                let id = folder.id();
+                return Err(Error::refused(format!("there is a run `{id}` already")).hint(format!("fanfold resume {id}")));
+            }
+            record.write("be written", facts)?;
+            return Ok(Self { folder, record, workflow, bound, kind, resumed: false, _lock: lock });
         }
         // What a crash left before the run began is no record yet.
         let new = folder.path().join("run.db.new");
         let _ = std::fs::remove_file(&new);
         let mut record = Record::create(&new)?;
-        record.write("be written", |db| {
-            set_fact(db, "workflow", &StoredWorkflow::of(&workflow))?;
-            set_fact(db, "params", bound.params.value())?;
-            set_fact(db, "tolerance", &bound.settings.tolerated_failure)?;
-            set_fact(db, "fanfold", &env!("CARGO_PKG_VERSION"))
-        })?;
+        record.write("be written", facts)?;
         drop(record);
         std::fs::rename(&new, &path)
             .map_err(|error| Error::surroundings(format!("{} cannot be written: {error}", path.display())))?;
@@ -162,6 +171,16 @@ impl RunFolder {
     /// The run's folder cannot be written.
     pub fn throttle(&self, concurrency: u32) -> Result<()> {
         Control::at(self.control_path()).ask(|wishes| wishes.concurrency = Some(concurrency))
+    }
+
+    /// The params that the run was begun with, if its list was made.
+    ///
+    /// # Errors
+    /// The record cannot be read.
+    pub(crate) fn listed_with(&self) -> Result<Option<Value>> {
+        let record = self.look()?;
+        let listed = record.fact::<Input>("input")?.is_some();
+        if listed { record.known_fact("params").map(Some) } else { Ok(None) }
     }
 
     /// How the run stands, without working on it.

@@ -83,8 +83,8 @@ impl Run {
     /// Works until nothing is left to do or it is stopped, and says why if so.
     async fn work(&mut self, session: Session, setup: Setup, number: i64) -> Result<Option<Why>> {
         let job = self.make_job(&setup)?;
-        let (marks, in_flight) = Marks::open(&self.folder.marks_path()).map_err(|error| self.unwritable(&error))?;
-        recover::after_crash(&mut self.record, &marks, &in_flight, self.kind.repeat)?;
+        let (marks, left) = Marks::open(&self.folder.marks_path()).map_err(|error| self.unwritable(&error))?;
+        recover::after_crash(&mut self.record, &marks, &left, self.kind.repeat, number)?;
         let input = match self.input()? {
             Some(input) => input,
             None => match self.list(&setup, &job, &session).await? {
@@ -99,11 +99,11 @@ impl Run {
         session.observer.see(&Event::Listed { counts, batches });
         let marks = Arc::new(marks);
         let why = self.map(session, job, input, Arc::clone(&marks), number).await?;
-        // A clean end or stop: nothing is in flight. After trouble with the record the marks are all that tells.
-        if !matches!(why, Some(Why::Trouble(_))) {
-            marks.remove().map_err(|error| self.unwritable(&error))?;
+        match (marks.settle(), &why) {
+            // The first trouble is the one to tell.
+            (Ok(()), _) | (Err(_), Some(Why::Trouble(_))) => Ok(why),
+            (Err(error), _) => Err(self.unwritable(&error)),
         }
-        Ok(why)
     }
 
     fn make_job(&self, setup: &Setup) -> Result<Arc<dyn AnyJob>> {

@@ -84,31 +84,28 @@ impl StateFolder {
         })
     }
 
-    /// Makes the folder of a new run: of this id, or of a new one made of the date and four random hex digits.
+    /// Makes the folder of a new run: of this id, which may be there already, or of a new one made of the date and four random hex
+    /// digits.
     pub(super) fn new_run(&self, id: Option<&str>) -> Result<RunFolder> {
         if let Some(id) = id {
             check_id(id)?;
         }
+        self.make_folders().map_err(|error| unmade(&self.0, &error))?;
+        if let Some(id) = id {
+            let run = self.folder(id);
+            return match make(&run.path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(unmade(&run.path, &error)),
+                _ => Ok(run),
+            };
+        }
         let today = OffsetDateTime::now_utc().date();
         loop {
-            let id = match id {
-                Some(id) => id.to_string(),
-                None => {
-                    let random = fastrand::u16(..);
-                    format!("{:04}{:02}{:02}-{random:04x}", today.year(), u8::from(today.month()), today.day())
-                }
-            };
-            let run = self.folder(&id);
-            let made = self.make_folders().and_then(|()| fs::DirBuilder::new().mode(0o700).create(&run.path));
-            match made {
+            let random = fastrand::u16(..);
+            let run = self.folder(&format!("{:04}{:02}{:02}-{random:04x}", today.year(), u8::from(today.month()), today.day()));
+            match make(&run.path) {
                 Ok(()) => return Ok(run),
-                // A folder without a record is what a crash left before the run began.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !run.record_path().exists() => return Ok(run),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => {
-                    let what = format!("the run's folder {} cannot be made: {error}", run.path.display());
-                    return Err(Error::surroundings(what).hint("`--state-dir` or FANFOLD_STATE names another state folder"));
-                }
+                Err(error) => return Err(unmade(&run.path, &error)),
             }
         }
     }
@@ -195,6 +192,15 @@ impl RunFolder {
 /// Keeps other processes off a run while it lives.
 #[derive(Debug)]
 pub(super) struct Lock(#[expect(dead_code, reason = "the lock ends with the file")] File);
+
+fn make(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().mode(0o700).create(folder)
+}
+
+fn unmade(folder: &Path, error: &io::Error) -> Error {
+    Error::surroundings(format!("the folder {} cannot be made: {error}", folder.display()))
+        .hint("`--state-dir` or FANFOLD_STATE names another state folder")
+}
 
 fn unreadable(folder: &Path, error: &io::Error) -> Error {
     Error::surroundings(format!("{} cannot be read: {error}", folder.display()))

@@ -31,37 +31,12 @@ enum Judged {
 impl Worker {
     /// Runs one item to its outcome. `None`: it stays pending, because the run stops.
     pub(super) async fn attempts(&self, item: &Item, redrive: u32, desk: &dyn Desk) -> Option<Ended> {
-        let Some(limit) = self.settings.item_timeout else {
-            return self.try_until_ended(item, redrive, None, &self.never, desk, &mut 0).await;
-        };
-        let cancelled = CancellationToken::new();
-        let mut attempts = 0;
-        let deadline = Instant::now() + limit;
-        let work = self.try_until_ended(item, redrive, Some(deadline), &cancelled, desk, &mut attempts);
-        let in_time = tokio::time::timeout_at(deadline, work).await;
-        in_time.unwrap_or_else(|_| {
-            // Work that goes on elsewhere looks at this before it publishes anything.
-            cancelled.cancel();
-            Some(Ended { outcome: self.timed_out(limit), attempts })
-        })
-    }
-
-    async fn try_until_ended(
-        &self,
-        item: &Item,
-        redrive: u32,
-        deadline: Option<Instant>,
-        cancelled: &CancellationToken,
-        desk: &dyn Desk,
-        attempts: &mut u32,
-    ) -> Option<Ended> {
         let mut waits = None;
+        let mut attempts = 0;
         loop {
-            *attempts += 1;
-            let attempt = self.attempt(item, *attempts, redrive, deadline, cancelled);
-            let answer = panics::catch(self.job.run(&attempt)).await;
-            match self.judge(answer) {
-                Judged::Ended(outcome) => return Some(Ended { outcome, attempts: *attempts }),
+            attempts += 1;
+            match self.one_try(item, attempts, redrive).await {
+                Judged::Ended(outcome) => return Some(Ended { outcome, attempts }),
                 Judged::Surroundings(error) => {
                     desk.surroundings(item, error);
                     return None;
@@ -69,7 +44,7 @@ impl Worker {
                 Judged::Again { failure, not_before } => {
                     let waits = waits.get_or_insert_with(|| Waits::new(&self.settings.retry));
                     let Some(wait) = waits.next(fastrand::f64()) else {
-                        return Some(Ended { outcome: Outcome::Failed(failure), attempts: *attempts });
+                        return Some(Ended { outcome: Outcome::Failed(failure), attempts });
                     };
                     if !self.wait(wait.max(not_before.unwrap_or_default())).await {
                         return None;
@@ -77,6 +52,28 @@ impl Worker {
                 }
             }
         }
+    }
+
+    async fn one_try(&self, item: &Item, number: u32, redrive: u32) -> Judged {
+        let Some(deadline) = self.deadline() else {
+            let attempt = self.attempt(item, number, redrive, None, &self.never);
+            return self.judge(panics::catch(self.job.run(&attempt)).await);
+        };
+        let cancelled = CancellationToken::new();
+        let attempt = self.attempt(item, number, redrive, Some(deadline), &cancelled);
+        match tokio::time::timeout_at(deadline, panics::catch(self.job.run(&attempt))).await {
+            Ok(answer) => self.judge(answer),
+            Err(_) => {
+                // Work that goes on elsewhere looks at this before it publishes anything.
+                cancelled.cancel();
+                Judged::Ended(self.timed_out())
+            }
+        }
+    }
+
+    /// When the time of a try that begins now is up. A time that no clock can tell is none.
+    fn deadline(&self) -> Option<Instant> {
+        self.settings.item_timeout.and_then(|limit| Instant::now().checked_add(limit))
     }
 
     /// Runs all items of the batch together, again those that may succeed, until each has ended or the run stops.
@@ -91,7 +88,11 @@ impl Worker {
         for item in &batch.items {
             match desk.starting(item, self.repeat).await {
                 Some(mark) => marks.push(mark),
-                None => return,
+                None => {
+                    // None of them was begun.
+                    marks.into_iter().for_each(|mark| desk.left(mark));
+                    return;
+                }
             }
         }
         let mut left: Vec<&Item> = batch.items.iter().collect();
@@ -142,7 +143,7 @@ impl Worker {
 
     async fn try_whole(&self, batch: &Batch, items: &[&Item], number: u32) -> Vec<Judged> {
         let cancelled = CancellationToken::new();
-        let deadline = self.settings.item_timeout.map(|limit| Instant::now() + limit);
+        let deadline = self.deadline();
         let attempts =
             items.iter().map(|item| self.attempt(item, number, batch.redrive_of(item.index), deadline, &cancelled)).collect();
         let work = panics::catch(self.job.run_batch(attempts));
@@ -152,8 +153,7 @@ impl Worker {
                 Ok(answers) => answers,
                 Err(_) => {
                     cancelled.cancel();
-                    let limit = self.settings.item_timeout.unwrap_or_default();
-                    return items.iter().map(|_| Judged::Ended(self.timed_out(limit))).collect();
+                    return items.iter().map(|_| Judged::Ended(self.timed_out())).collect();
                 }
             },
         };
@@ -208,7 +208,8 @@ impl Worker {
         }
     }
 
-    fn timed_out(&self, limit: Duration) -> Outcome {
+    fn timed_out(&self) -> Outcome {
+        let limit = self.settings.item_timeout.unwrap_or_default();
         self.cut_off(Failure::new("Item.TimedOut", format!("not done within `item_timeout`, {}", write_duration(limit))))
     }
 
