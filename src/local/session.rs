@@ -82,10 +82,16 @@ impl Run {
 
     /// Works until nothing is left to do or it is stopped, and says why if so.
     async fn work(&mut self, session: Session, setup: Setup, number: i64) -> Result<Option<Why>> {
-        let job = self.make_job(&setup)?;
         let (marks, left) = Marks::open(&self.folder.marks_path()).map_err(|error| self.unwritable(&error))?;
         recover::after_crash(&mut self.record, &marks, &left, self.kind.repeat, number)?;
-        let input = match self.input()? {
+        let listed = self.input()?;
+        if listed.is_some() && self.record.counts()?.pending == 0 {
+            // Nothing to do needs nothing: neither the source nor what the job opens.
+            self.tell_list(&session)?;
+            return marks.settle().map(|()| None).map_err(|error| self.unwritable(&error));
+        }
+        let job = self.make_job(&setup)?;
+        let input = match listed {
             Some(input) => input,
             None => match self.list(&setup, &job, &session).await? {
                 Ok(input) => input,
@@ -95,8 +101,7 @@ impl Run {
         for warning in warnings(&input) {
             session.observer.see(&Event::Warning(warning));
         }
-        let (counts, batches) = (self.record.counts()?, self.record.batch_count()?);
-        session.observer.see(&Event::Listed { counts, batches });
+        self.tell_list(&session)?;
         let marks = Arc::new(marks);
         let why = self.map(session, job, input, Arc::clone(&marks), number).await?;
         match (marks.settle(), &why) {
@@ -104,6 +109,12 @@ impl Run {
             (Ok(()), _) | (Err(_), Some(Why::Trouble(_))) => Ok(why),
             (Err(error), _) => Err(self.unwritable(&error)),
         }
+    }
+
+    fn tell_list(&self, session: &Session) -> Result<()> {
+        let (counts, batches) = (self.record.counts()?, self.record.batch_count()?);
+        session.observer.see(&Event::Listed { counts, batches });
+        Ok(())
     }
 
     fn make_job(&self, setup: &Setup) -> Result<Arc<dyn AnyJob>> {

@@ -4,14 +4,19 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use time::OffsetDateTime;
 
 use super::record::Record;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// The name of the folder that is looked for upwards from where one stands, like `.git`.
 const NAME: &str = ".fanfold";
+
+/// How long a look at the lock may take, and how many of them are waited for before a run counts as busy.
+const LOOK: Duration = Duration::from_millis(5);
+const LOOKS: u32 = 200;
 
 /// Where runs live: one folder a run, under `runs/`.
 #[derive(Debug, Clone)]
@@ -178,14 +183,26 @@ impl RunFolder {
         let path = self.path.join("lock");
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = file.map_err(|error| Error::surroundings(format!("{} cannot be opened: {error}", path.display())))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Lock(file)),
-            Err(TryLockError::WouldBlock) => {
-                Err(Error::new(ErrorKind::Refused, format!("run {} is being worked on by another process", self.id))
-                    .hint(format!("fanfold status {} --follow, or fanfold stop {}", self.id, self.id)))
+        let unlockable = |error: io::Error| Error::surroundings(format!("{} cannot be locked: {error}", path.display()));
+        let busy = || {
+            Error::refused(format!("run {} is being worked on by another process", self.id))
+                .hint(format!("fanfold status {} --follow, or fanfold stop {}", self.id, self.id))
+        };
+        for _ in 0..LOOKS {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock(file)),
+                Err(TryLockError::Error(error)) => return Err(unlockable(error)),
+                Err(TryLockError::WouldBlock) => {}
             }
-            Err(TryLockError::Error(error)) => Err(Error::surroundings(format!("{} cannot be locked: {error}", path.display()))),
+            // Who works on a run shares it with nobody; who only looks whether it is busy shares it for a moment.
+            match file.try_lock_shared() {
+                Ok(()) => file.unlock().map_err(unlockable)?,
+                Err(TryLockError::WouldBlock) => return Err(busy()),
+                Err(TryLockError::Error(error)) => return Err(unlockable(error)),
+            }
+            std::thread::sleep(LOOK);
         }
+        Err(busy())
     }
 }
 

@@ -25,6 +25,9 @@ struct NoteConfig {
     echo: bool,
     /// While there is no such file, items whose `what` is `wait` go no further.
     gate: Option<PathBuf>,
+    /// Whether the log says when the job is made, once for each process that works.
+    #[serde(default)]
+    made: bool,
     /// Once there is such a file, no item misbehaves any more.
     cure: Option<PathBuf>,
 }
@@ -88,8 +91,12 @@ impl<const KIND: u8> Job for Note<KIND> {
     type Input = Value;
     type Output = Value;
 
-    fn new(config: NoteConfig, _: &Setup) -> Result<Self, ConfigError> {
-        Ok(Self(config))
+    fn new(config: NoteConfig, setup: &Setup) -> Result<Self, ConfigError> {
+        let job = Self(config);
+        if job.0.made {
+            job.log("made", setup.run()).map_err(|error| ConfigError::new("log", error.to_string()).surroundings())?;
+        }
+        Ok(job)
     }
 
     async fn run(&self, value: Value, attempt: &Attempt<'_>) -> Result<Value, JobError> {

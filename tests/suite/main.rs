@@ -5,6 +5,7 @@ mod bad;
 mod csv;
 mod reader;
 mod readme;
+mod resume;
 mod run;
 mod s3;
 mod s3_server;

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,8 @@ pub struct Running {
     child: Child,
     lines: Receiver<String>,
     told: Vec<String>,
-    err: Option<JoinHandle<String>>,
+    err: Arc<Mutex<String>>,
+    errs: Option<JoinHandle<()>>,
 }
 
 /// A program of `examples/` of this build.
@@ -236,19 +238,21 @@ impl Running {
     pub fn of(mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let (out, mut err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
+        let (out, err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
         let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
                 let _ = sender.send(line);
             }
         });
-        let err = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            let _ = err.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
+        let said = Arc::new(Mutex::new(String::new()));
+        let text = Arc::clone(&said);
+        let errs = std::thread::spawn(move || {
+            for line in BufReader::new(err).lines().map_while(Result::ok) {
+                text.lock().expect("nobody panics with it").push_str(&format!("{line}\n"));
+            }
         });
-        Self { child, lines, told: Vec::new(), err: Some(err) }
+        Self { child, lines, told: Vec::new(), err: said, errs: Some(errs) }
     }
 
     /// The next line of stdout.
@@ -267,6 +271,16 @@ impl Running {
     pub fn signal(&self, name: &str) {
         let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status().expect("a shell");
         assert!(status.success(), "kill -{name}");
+    }
+
+    /// Waits until it has said this on stderr.
+    #[track_caller]
+    pub fn until_said(&mut self, text: &str) {
+        let end = Instant::now() + PATIENCE;
+        while !self.err.lock().expect("nobody panics with it").contains(text) {
+            assert!(Instant::now() < end && self.is_running(), "never said: {text}; but: {:?}", self.err);
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Kills it at once, if it has not ended by itself.
@@ -288,13 +302,13 @@ impl Running {
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
                     let _ = self.child.kill();
-                    let err = self.err.take().map(|err| err.join());
-                    panic!("it hangs; stdout: {:?}, stderr: {err:?}", self.told);
+                    panic!("it hangs; stdout: {:?}, stderr: {:?}", self.told, self.err);
                 }
             }
         }
         let code = self.child.wait().expect("a child").code();
-        let err = self.err.take().expect("joined once").join().expect("stderr is read");
+        self.errs.take().expect("joined once").join().expect("stderr is read");
+        let err = self.err.lock().expect("nobody panics with it").clone();
         let out = self.told.iter().map(|line| format!("{line}\n")).collect();
         Done { code, out, err }
     }
