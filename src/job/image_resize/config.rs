@@ -24,12 +24,12 @@ pub(super) const MOST_WEBP_SIDE: u32 = 16_383;
 pub struct ImageResizeConfig {
     /// Width of the box the picture is fitted into, in pixels. With `fit: contain` one of `width` and `height` may be left out.
     #[serde(default)]
-    #[schemars(range(min = 1, max = 16384))]
+    #[schemars(range(min = 1, max = 16384), example = 128)]
     pub width: Option<u32>,
 
     /// Height of the box the picture is fitted into, in pixels.
     #[serde(default)]
-    #[schemars(range(min = 1, max = 16384))]
+    #[schemars(range(min = 1, max = 16384), example = 128)]
     pub height: Option<u32>,
 
     /// How the picture is fitted into the box.
@@ -71,6 +71,7 @@ pub struct ImageResizeConfig {
     pub source: Option<Location>,
 
     /// Where the results are written: a folder or an S3 prefix outside of the source.
+    #[schemars(example = "thumbnails/")]
     pub destination: Location,
 
     /// The result's name below `destination`. Left out, the item's own `Key` below the source: with `format: same` as it is, else

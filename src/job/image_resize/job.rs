@@ -100,6 +100,13 @@ impl Job for ImageResize {
     const NAME: &'static str = "image_resize";
     const WORK: Work = Work::Cpu;
     const PUBLISHES: bool = true;
+    const ERRORS: &'static [(&'static str, &'static str)] = &[
+        ("Image.Empty", "The file has not one byte. Put it back, then redrive."),
+        ("Image.Unsupported", "The file is no JPEG, PNG, WebP or GIF; the cause says what it is. Leave it out by `items.match`."),
+        ("Image.Truncated", "The end of the file is missing. Fetch it again, then redrive."),
+        ("Image.Damaged", "The bytes of the file contradict themselves. Fetch it again, then redrive."),
+        ("Image.TooLarge", "The picture has more pixels than `max_pixels`. Raise that, then redrive with `--accept`."),
+    ];
 
     type Config = ImageResizeConfig;
     type Input = ObjectItem;
