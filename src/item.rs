@@ -41,6 +41,25 @@ impl fmt::Display for ItemKey {
     }
 }
 
+/// How many bytes the value has as compact JSON.
+pub(crate) fn json_len(value: &Value) -> usize {
+    struct Counter(usize);
+    impl std::io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    // Neither a JSON value nor the counter can fail to be written.
+    let _ = serde_json::to_writer(&mut counter, value);
+    counter.0
+}
+
 /// The key of one effect: SHA-256 over the names, each with its length in front, as 43 characters of base64url.
 pub(crate) fn effect_key(workflow: &str, item: &str, step: &str) -> String {
     use sha2::{Digest, Sha256};

@@ -1,22 +1,116 @@
-//! *Fan* out the items, *fold* each chain.
+//! fanfold: an ordered third-party request orchestrator. *Fan* out the items; *fold* each chain.
+//!
+//! A [workflow](Workflow) is one YAML file: where the items come from, what [job](Job) is done to each, what happens on failure.
+//! It is run on this machine, crash-safe: kill it at any instant, resume, and every item has exactly one outcome.
+//!
+//! ```text
+//!               workflow.yaml
+//!                    |  workflow/            YAML -> checked types, every mistake at once with line:column and a hint
+//!                    v
+//!                 local/                     who hands out the batches
+//!               reader -> batcher -> map run -> record
+//!                    |
+//!                 worker/                    THE SEAM: a batch in, an outcome for every item
+//!                    |
+//!                  job/                      one item; or a whole batch where the job does better
+//!                    |
+//!                storage/                    bytes by name: folder, s3://
+//! ```
+//!
+//! Files directly in `src/` are *words*: plain values, without I/O, clock or randomness. Folders are *rooms*:
+//!
+//! - [`expression`]: `{{ }}` in workflow values
+//! - [`storage`]: bytes by name, in a folder or a bucket
+//! - [`reader`]: where items come from
+//! - [`job`]: what is done to an item; write one of your own there
+//! - `worker`: attempts, waits, deadlines; behind [`Trial`] for testing a job
+//! - [`workflow`]: the YAML file
+//! - [`local`]: runs on this machine and their record
+//! - `observe`, `cli`: seeing a run, and the command line
+//! - [`guide`]: how to use all of it
+//!
+//! # A program with a job of its own
+//!
+//! A job is a type with two methods; the program gets the whole command line: `run`, `resume`, `explain`, `schema`, ….
+//! `examples/greet.rs` is a complete one.
+//!
+//! ```no_run
+//! # use fanfold::{Attempt, ConfigError, Job, JobError, Jobs, Setup};
+//! # struct Greet;
+//! # impl Job for Greet {
+//! #     const NAME: &'static str = "greet";
+//! #     type Config = serde_json::Value;
+//! #     type Input = serde_json::Value;
+//! #     type Output = ();
+//! #     fn new(_: serde_json::Value, _: &Setup) -> Result<Self, ConfigError> { Ok(Greet) }
+//! #     async fn run(&self, _: serde_json::Value, _: &Attempt<'_>) -> Result<(), JobError> { Ok(()) }
+//! # }
+//! fn main() -> std::process::ExitCode {
+//!     fanfold::main(Jobs::builtin().with::<Greet>())
+//! }
+//! ```
 
+mod batch;
+mod cli;
 mod error;
+mod event;
 pub mod expression;
+pub mod guide;
 mod item;
 pub mod job;
 pub mod limits;
+pub mod local;
 mod nearest;
+mod observe;
 mod outcome;
 pub mod reader;
+mod report;
 mod retry;
 pub mod storage;
 pub mod units;
+mod worker;
 pub mod workflow;
 
+use std::path::Path;
+use std::process::ExitCode;
+
+pub use batch::Batch;
 pub use error::{Error, ErrorKind, Place, Result};
+pub use event::{Event, Observer, Progress, Unobserved};
 pub use expression::Setting;
 pub use item::{Item, ItemKey};
 pub use job::{Attempt, ConfigError, Job, JobError, Jobs, Repeat, Setup, Work};
+pub use local::{Run, Session, StateFolder};
 pub use outcome::{Counts, Failure, ItemStatus, Outcome, RunStatus, Tolerance};
+pub use report::Report;
 pub use retry::{Jitter, Retry};
+pub use worker::{Trial, Tried};
 pub use workflow::Workflow;
+// What a job's types are derived with, so that a plugin needs no versions of its own.
+pub use {schemars, serde, serde_json};
+
+/// The command line with these jobs: everything the `fanfold` binary can do.
+///
+/// Reads the program's arguments and gives the exit code: 0 done, 1 beyond tolerance, 2 the workflow or the command is wrong,
+/// 3 stopped and resumable, 4 surroundings.
+pub fn main(jobs: Jobs) -> ExitCode {
+    cli::main(jobs)
+}
+
+/// Runs a workflow file to its end with the defaults of its params, and says how it ended.
+///
+/// The run is kept in the nearest `.fanfold` folder, as by the command line. For params, names, stopping and watching use
+/// [`Workflow::load`], [`Workflow::bind`], [`Run::begin`] and [`Run::go`].
+///
+/// # Errors
+/// A mistake in the workflow, or surroundings that are in the way. Items that fail are no error: they are counted in the report.
+///
+/// # Cancel safety
+/// Not cancel safe, but crash-safe: dropped half-way, `fanfold resume` goes on.
+pub async fn run(workflow: impl AsRef<Path>, jobs: Jobs) -> Result<Report> {
+    let here =
+        std::env::current_dir().map_err(|error| Error::surroundings(format!("the current folder cannot be read: {error}")))?;
+    let workflow = Workflow::load(workflow.as_ref(), &jobs)?;
+    let bound = workflow.bind(&[], &here)?;
+    Run::begin(&StateFolder::find(None, &here), workflow, bound, &jobs, None)?.go(Session::default()).await
+}

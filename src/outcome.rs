@@ -177,7 +177,8 @@ impl Counts {
 }
 
 /// How many items may fail before the run counts as failed: a count or a share of all items. Default: none.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Tolerance {
     /// At most so many items.
     Count(u64),

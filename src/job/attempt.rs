@@ -1,5 +1,6 @@
 //! [`Attempt`]: one try at one item, and what the worker offers a job while it runs.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::expression::Scope;
 use crate::item::Item;
+use crate::job::in_job;
 
 /// One try at one item: its number, its identity and the worker's services.
 ///
@@ -53,12 +55,12 @@ impl<'a> Attempt<'a> {
         crate::item::effect_key(self.workflow, &self.item.key.to_string(), step)
     }
 
-    /// When the item's time (`item_timeout`) is up, if it has one.
+    /// When the time of this try (`item_timeout`) is up, if it has one.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    /// How much of the item's time is left; `None` without `item_timeout`.
+    /// How much of this try's time is left; `None` without `item_timeout`.
     pub fn remaining(&self) -> Option<Duration> {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
@@ -86,11 +88,17 @@ impl<'a> Attempt<'a> {
         let permit = Arc::clone(self.cores).acquire_owned().await;
         let work = move || {
             let _permit = permit;
-            work()
+            let result = in_job::enter(|| catch_unwind(AssertUnwindSafe(work)));
+            result.map_err(|panic| (panic, in_job::take_place()))
         };
         match tokio::task::spawn_blocking(work).await {
-            Ok(result) => result,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+            Ok(Ok(result)) => result,
+            Ok(Err((panic, place))) => {
+                in_job::set_place(place);
+                resume_unwind(panic)
+            }
+            // The runtime is being shut down: nobody waits for this result any more.
+            Err(_) => std::future::pending().await,
         }
     }
 }

@@ -6,6 +6,7 @@ mod attempt;
 mod error;
 #[cfg(feature = "image")]
 pub mod image_resize;
+pub(crate) mod in_job;
 mod registry;
 
 use std::future::Future;
@@ -78,6 +79,9 @@ pub trait Job: Sized + Send + Sync + 'static {
 
     /// Whether [`Job::destination`] is asked for every item before a run starts. Default no.
     const PUBLISHES: bool = false;
+
+    /// The error names of its own that the job may record, each with what it means and what to do: `fanfold explain` tells them.
+    const ERRORS: &'static [(&'static str, &'static str)] = &[];
 
     /// The settings under the job's name in the workflow. Its doc comment is what `fanfold explain NAME` shows;
     /// use `#[serde(deny_unknown_fields)]`. Expressions over `params` are resolved before it is read; a field that may name

@@ -9,7 +9,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -69,9 +68,12 @@ pub(crate) struct JobKind {
     pub work: Work,
     pub whole_batch: bool,
     pub publishes: bool,
+    pub errors: &'static [(&'static str, &'static str)],
     pub config_schema: SchemaOf,
-    pub input_schema: SchemaOf,
-    pub output_schema: SchemaOf,
+    /// The whole schema of an item, and of what is kept of a success.
+    pub input_schema: fn() -> Schema,
+    pub output_schema: fn() -> Schema,
+    check: fn(&Value) -> Result<(), ConfigError>,
     make: fn(Value, &Setup) -> Result<Arc<dyn AnyJob>, ConfigError>,
 }
 
@@ -83,11 +85,18 @@ impl JobKind {
             work: J::WORK,
             whole_batch: J::WHOLE_BATCH,
             publishes: J::PUBLISHES,
+            errors: J::ERRORS,
             config_schema: J::Config::json_schema,
-            input_schema: J::Input::json_schema,
-            output_schema: J::Output::json_schema,
+            input_schema: whole_schema::<J::Input>,
+            output_schema: whole_schema::<J::Output>,
+            check: check::<J>,
             make: make::<J>,
         }
+    }
+
+    /// Whether settings with every expression over `params` resolved are what the job takes. Nothing is made or opened.
+    pub fn check(&self, config: &Value) -> Result<(), ConfigError> {
+        (self.check)(config)
     }
 
     /// Makes the job from its settings, with every expression over `params` resolved.
@@ -102,15 +111,26 @@ impl fmt::Debug for JobKind {
     }
 }
 
+fn whole_schema<T: JsonSchema>() -> Schema {
+    SchemaGenerator::default().into_root_schema_for::<T>()
+}
+
 fn make<J: Job>(config: Value, setup: &Setup) -> Result<Arc<dyn AnyJob>, ConfigError> {
-    let config = serde_path_to_error::deserialize(config).map_err(|error| {
+    Ok(Arc::new(J::new(typed::<J>(config)?, setup)?))
+}
+
+fn check<J: Job>(config: &Value) -> Result<(), ConfigError> {
+    typed::<J>(config.clone()).map(drop)
+}
+
+fn typed<J: Job>(config: Value) -> Result<J::Config, ConfigError> {
+    serde_path_to_error::deserialize(config).map_err(|error| {
         let setting = match error.path().to_string().as_str() {
             "." => String::new(),
             path => path.to_string(),
         };
         ConfigError::new(setting, error.into_inner().to_string())
-    })?;
-    Ok(Arc::new(J::new(config, setup)?))
+    })
 }
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

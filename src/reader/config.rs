@@ -17,7 +17,7 @@ use crate::storage::Location;
 /// Where the items come from: exactly one of `objects`, `csv`, `json` and `jsonl`; which of them count, and what they are called.
 ///
 /// The list is frozen when a run starts: what is added later is not seen, what changes is reported.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(try_from = "ItemsFields")]
 pub struct ItemsConfig {
     /// Where they come from.
@@ -34,8 +34,18 @@ pub struct ItemsConfig {
     pub limit: Option<NonZeroU64>,
 }
 
+impl ItemsConfig {
+    /// Where the objects are, if the items are objects.
+    pub fn location(&self) -> Option<&Location> {
+        match &self.source {
+            ItemsSource::Objects(objects) => Some(&objects.source),
+            ItemsSource::Csv(_) | ItemsSource::Json(_) | ItemsSource::Jsonl(_) => None,
+        }
+    }
+}
+
 /// One of the kinds of sources.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ItemsSource {
     /// One item per object of a folder or an S3 prefix.
     Objects(ObjectsConfig),
@@ -152,7 +162,7 @@ impl TryFrom<ItemsFields> for ItemsConfig {
 }
 
 /// One item per object of a folder or an S3 prefix.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectsConfig {
     /// A folder, or `s3://bucket/prefix/`. It always means a folder: `s3://bucket/photos1` is read as `s3://bucket/photos1/`
@@ -161,7 +171,7 @@ pub struct ObjectsConfig {
 }
 
 /// One item per row of a CSV file.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CsvConfig {
     /// The file, or `s3://bucket/key`; UTF-8.
@@ -184,7 +194,7 @@ fn yes() -> bool {
 }
 
 /// One item per element of an array in a JSON file.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JsonConfig {
     /// The file, or `s3://bucket/key`; UTF-8.
@@ -195,7 +205,7 @@ pub struct JsonConfig {
 }
 
 /// One item per line of a JSON Lines file.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JsonlConfig {
     /// The file, or `s3://bucket/key`; UTF-8.

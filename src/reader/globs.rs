@@ -57,6 +57,12 @@ impl Globs {
     }
 }
 
+impl PartialEq for Globs {
+    fn eq(&self, other: &Self) -> bool {
+        self.texts == other.texts
+    }
+}
+
 impl<'de> Deserialize<'de> for Globs {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let texts = match Value::deserialize(deserializer)? {

@@ -119,6 +119,15 @@ impl Input {
         }
     }
 
+    /// The file in the folder of the run that holds a copy of the items' data, if there is one. The listing of a folder or bucket
+    /// is none: it holds names, not data.
+    pub fn copy(&self) -> Option<&str> {
+        match (&self.format, &self.file) {
+            (Format::Objects { .. }, _) | (_, InputFile::InPlace(_)) => None,
+            (_, InputFile::Kept(name)) => Some(name),
+        }
+    }
+
     /// Opens it for reading and checks that it is what was frozen. `run_dir` is the folder that it was frozen into.
     ///
     /// # Errors

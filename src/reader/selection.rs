@@ -62,6 +62,11 @@ impl Selection {
         }
     }
 
+    /// Whether the workflow names its items itself (`items.key`).
+    pub fn has_named_keys(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// Whether there is anything to judge: without globs, `where` and S3 folder placeholders every item counts.
     pub fn is_everything(&self) -> bool {
         let is_s3 = matches!(self.address, Address::Object { bucket: Some(_) });

@@ -208,7 +208,8 @@ impl S3 {
             ("RequestTimeout" | "ConditionalRequestConflict" | "OperationAborted", _) | (_, 408 | 409) => Kind::Transient,
             (_, 404) => Kind::NotFound,
             (_, 401 | 403) => Kind::Denied,
-            (_, 500..) => Kind::Transient,
+            // An answer that ends early, or is that of something in between.
+            (_, 200..=299 | 500..) => Kind::Transient,
             _ => Kind::Other,
         };
         let words = match kind {

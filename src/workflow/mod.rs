@@ -25,9 +25,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::expression::Params;
-use crate::job::{ConfigError, Jobs};
+use crate::job::{ConfigError, JobKind, Jobs};
 use check::Finding;
 use decode::{Decoder, Field};
 use names::Known;
@@ -62,6 +62,8 @@ pub struct Workflow {
     root: Arc<Node>,
     schema: Arc<Value>,
     known: Known,
+    /// The job, if it is one of the program's.
+    job: Option<JobKind>,
 }
 
 /// A workflow with the params of one run filled in.
@@ -106,6 +108,7 @@ impl Workflow {
             name: scalar("name").unwrap_or_default(),
             description: scalar("description"),
             known: known(&root),
+            job: job_of(&root, jobs),
             params,
             text: text.to_string(),
             base: base.to_path_buf(),
@@ -159,6 +162,11 @@ impl Workflow {
         }
     }
 
+    /// Where the setting with this path is, or the nearest thing around it.
+    pub fn place_of(&self, path: &str) -> Place {
+        self.spot(path).in_file(&self.file)
+    }
+
     fn fill(&self, params: Params) -> Result<Bound> {
         let (value, errors) = self.decode(&params);
         if let Some(error) = all(errors) {
@@ -187,7 +195,15 @@ impl Workflow {
         let Decoder { mut errors, sections, .. } = decoder;
         let findings = sections.iter().flat_map(|(name, value)| check::section(name, value));
         errors.extend(findings.map(|finding| self.told(finding)));
+        errors.extend(sections.iter().filter(|(name, _)| name == "job").filter_map(|(_, value)| self.check_job(value)));
         (value, errors)
+    }
+
+    /// What only the job's own types can say of its settings.
+    fn check_job(&self, section: &Value) -> Option<Error> {
+        let job = self.job.as_ref()?;
+        let error = job.check(section.get(job.name)?).err()?;
+        Some(self.place_config_error(&error))
     }
 
     fn told(&self, finding: Finding) -> Error {
@@ -253,6 +269,11 @@ fn check_version(root: &Node, file: &Arc<str>) -> Result<()> {
     }
     let detail = format!("`fanfold`: this version knows workflow format `1`, found {}", leaf::found(&version.value));
     Err(Error::refused(detail).at(Some(version.value.at.in_file(file))))
+}
+
+fn job_of(root: &Node, jobs: &Jobs) -> Option<JobKind> {
+    let job = root.get("job")?.value.entries().first()?;
+    jobs.get(&job.key).copied()
 }
 
 fn known(root: &Node) -> Known {

@@ -128,7 +128,8 @@ pub(super) struct FileFields {
     /// When to stop before all items are done.
     #[serde(default)]
     stop: StopRule,
-    /// How long one try at an item may take, such as `30s`. Default without end.
+    /// How long one try at an item may take, such as `30s`; for a job that takes whole batches, one try at a batch. Then the
+    /// item is failed: `Item.TimedOut`. Default without end.
     #[serde(default, deserialize_with = "duration")]
     #[schemars(with = "DurationText")]
     item_timeout: Option<Duration>,

@@ -1,0 +1,76 @@
+//! The words and the error names of fanfold itself, each in a sentence or two, for `explain`.
+
+/// Words, as the guide uses them.
+pub(super) const WORDS: &[(&str, &str)] = &[
+    ("workflow", "The YAML file, checked: where the items come from, what is done to each, what happens on failure."),
+    ("item", "One element of the dataset: an object of a folder or bucket, a row, a JSON value. A batch is never an item."),
+    (
+        "item key",
+        "What an item is called: an object's address, `file#index`, or the value of `items.key`. It is unique in a run, or the run is \
+         refused before it starts.",
+    ),
+    ("batch", "Items handed to one child execution, at most 256 KiB of JSON. A batch never fails because one of its items did."),
+    ("job", "The kind of work done to each item. This program's jobs: `fanfold explain` without a word lists them."),
+    ("child execution", "One batch being worked. At most `max_concurrency` of them run at once."),
+    ("map run", "All child executions of a run together."),
+    ("attempt", "One try at an item, numbered from 1. `retry.max_retries: 5` is at most 6 tries."),
+    (
+        "outcome",
+        "How an item ended: succeeded, skipped (left out on purpose), failed (with an error name and a cause), unknown (an effect may \
+         have happened) or blocked. An item that has not ended is pending. The total is their sum, always.",
+    ),
+    ("resume", "Go on with what is pending, after a stop or a crash. What ended is not touched."),
+    (
+        "redrive",
+        "Run again what failed or was blocked, any time, as the items are now. Never what is unknown: an effect may have happened.",
+    ),
+    (
+        "verdict",
+        "Comes when no item can go further: failed + unknown + blocked against `tolerated_failure`. Within it the run SUCCEEDED and \
+         exits with 0, beyond it it FAILED and exits with 1.",
+    ),
+    (
+        "record",
+        "The one file of a run, `run.db` in its folder. Status, counts and results are computed from it. It survives kill -9 and a loss \
+         of power; a finished item is not done again.",
+    ),
+    (
+        "state folder",
+        "Where runs are kept: `--state-dir`, else FANFOLD_STATE, else the nearest `.fanfold` in the current folder or above it.",
+    ),
+    (
+        "expression",
+        "`{{ params.x }}` or `{{ item.Key | stem }}` in a value of the workflow. A value that is exactly one expression keeps its JSON \
+         type. An undefined name is an error. `params` may be named anywhere, `item` where the setting says so.",
+    ),
+];
+
+/// Error names that any job's item may end with.
+pub(super) const ERRORS: &[(&str, &str)] = &[
+    ("Job.Transient", "The job said that another try may succeed, and none of the retries did. Redrive it later."),
+    (
+        "Job.Throttled",
+        "The job was told to slow down, until its retries were used up. Redrive it with a lower `max_concurrency`.",
+    ),
+    ("Job.Permanent", "The job said that no other try will succeed. Put right what the cause says, then redrive."),
+    ("Job.Unknown", "An effect may have happened. Neither resume nor redrive touches the item."),
+    (
+        "Job.Panicked",
+        "The job has a mistake of its own: it panicked at this item, at the place in its source that the cause names.",
+    ),
+    ("Job.Broken", "The job has a mistake of its own: it gave no answer for the item, or one that is not JSON."),
+    (
+        "Item.Invalid",
+        "The item is damaged or not what the job takes; the cause says what was found. Repair the source and begin a new run, or leave it out by `items.where`.",
+    ),
+    ("Item.TimedOut", "One try at it took longer than `item_timeout`. Raise that, then redrive with `--accept`."),
+    ("Item.TooLarge", "It alone is larger than a batch may be (`batch.max_bytes`, at most 256 KiB as on AWS)."),
+    ("Item.Changed", "The file or object is another one than when the list was frozen. A redrive takes it as it is now."),
+    ("Item.NotFound", "The file or object is not there any more."),
+    ("Item.InvalidName", "Its name cannot be used: not UTF-8, or it would leave the destination."),
+    ("Output.TooLarge", "What the job said about it is more than 64 KiB of JSON."),
+    (
+        "Worker.Crashed",
+        "The process died three times with the item in flight, the last time with nothing beside it: the item itself is what kills it.",
+    ),
+];

@@ -1,0 +1,278 @@
+//! `run`, `resume` and `redrive`: three ways to begin a session of a run.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::{Surroundings, report};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::local::{Redrive, Run, RunFolder, Session, dry_run};
+use crate::observe::{JsonLines, Watcher, count, items};
+use crate::outcome::RunStatus;
+use crate::workflow::{Bound, Workflow};
+
+/// Items that a dry run shows in detail.
+const SHOWN: usize = 10;
+
+/// Runs a workflow to its end. The run's id is printed first, on stdout.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  fanfold run thumbnails.yaml\n  fanfold run thumbnails.yaml -p source=photos/2026 -p destination=/tmp/small\n  \
+    fanfold run thumbnails.yaml --as 2026-W47     begins it, goes on with it, or does nothing if it is done: for cron\n  \
+    fanfold run thumbnails.yaml --dry-run          shows what would be done"
+)]
+pub(super) struct RunVerb {
+    /// The workflow file
+    workflow: PathBuf,
+    /// A value for one of the workflow's params; relative paths are relative to the current folder
+    #[arg(short, long = "param", value_name = "NAME=VALUE")]
+    param: Vec<String>,
+    /// Name the run: begins it, goes on with it, or does nothing if it is done
+    #[arg(long = "as", value_name = "NAME")]
+    name: Option<String>,
+    /// Pause after so many items; `resume` does the rest
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Do only the item with this key; `resume` does the rest
+    #[arg(long, value_name = "KEY")]
+    only: Option<String>,
+    /// Show what would be done, and do nothing
+    #[arg(long, conflicts_with_all = ["name", "limit", "only"])]
+    dry_run: bool,
+}
+
+/// Goes on with a run where it stands, with the workflow and the params it was begun with.
+#[derive(Debug, Args)]
+pub(super) struct Resume {
+    /// The run's id
+    run: String,
+    /// Pause after so many items
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Do only the item with this key
+    #[arg(long, value_name = "KEY")]
+    only: Option<String>,
+}
+
+/// Runs the failed and blocked items of a run again, as they are now, and goes on with what is pending.
+///
+/// Items that succeeded are not touched. Nor are those that are unknown: an effect of theirs may have happened.
+#[derive(Debug, Args)]
+pub(super) struct RedriveVerb {
+    /// The run's id
+    run: String,
+    /// Items of a batch, this time
+    #[arg(long, value_name = "N")]
+    batch: Option<u32>,
+    /// Take the workflow file as it is now, where it was changed since the run began
+    #[arg(long)]
+    accept: bool,
+}
+
+impl RunVerb {
+    pub fn go(self, at: &Surroundings) -> Result<u8> {
+        let given = self.param.iter().map(|text| param(text)).collect::<Result<Vec<_>>>()?;
+        let workflow = Workflow::load(&self.workflow, &at.jobs)?;
+        let bound = workflow.bind(&given, &at.here)?;
+        if let Some(name) = &self.name
+            && let Some(code) = self.go_on_with(name, &workflow.name, &given, &bound, at)?
+        {
+            return Ok(code);
+        }
+        if self.dry_run {
+            return preview(&workflow, &bound, at);
+        }
+        let run = Run::begin(&at.state(), workflow, bound, &at.jobs, self.name.as_deref())?;
+        work(run, self.limit, self.only, at)
+    }
+
+    /// A run of this name that is there already is resumed, or left alone if it is done.
+    fn go_on_with(
+        &self,
+        name: &str,
+        workflow: &str,
+        given: &[(String, String)],
+        bound: &Bound,
+        at: &Surroundings,
+    ) -> Result<Option<u8>> {
+        let Ok(folder) = at.state().run(name) else { return Ok(None) };
+        let report = folder.report()?;
+        if report.workflow != workflow {
+            return Err(Error::refused(format!(
+                "the run `{name}` is one of the workflow `{}`, not of `{workflow}`",
+                report.workflow
+            ))
+            .hint("another name after `--as`"));
+        }
+        let Some(begun_with) = folder.listed_with()? else {
+            // Nothing was listed, so nothing was done: it is begun as the file is now.
+            return Ok(None);
+        };
+        if let Some((param, _)) = given.iter().find(|(param, _)| begun_with[param] != bound.params.value()[param]) {
+            let was = &begun_with[param];
+            return Err(Error::refused(format!("the run `{name}` was begun with other params: `{param}` is {was}"))
+                .hint("another name after `--as`, or the params it was begun with"));
+        }
+        if matches!(report.status, RunStatus::Succeeded | RunStatus::Failed) {
+            if at.json {
+                JsonLines::event(&Event::Started { run: name.to_string(), workflow: workflow.to_string(), resumed: true });
+            } else {
+                report::data(name);
+            }
+            eprintln!("run {name} is done already; nothing to do");
+            return Ok(Some(finished(&report, at)));
+        }
+        let run = Run::open(&at.state(), name, &at.jobs)?;
+        tell_change(&run);
+        work(run, self.limit, self.only.clone(), at).map(Some)
+    }
+}
+
+impl Resume {
+    pub fn go(self, at: &Surroundings) -> Result<u8> {
+        let run = Run::open(&at.state(), &self.run, &at.jobs)?;
+        tell_change(&run);
+        work(run, self.limit, self.only, at)
+    }
+}
+
+impl RedriveVerb {
+    pub fn go(self, at: &Surroundings) -> Result<u8> {
+        let mut run = Run::open(&at.state(), &self.run, &at.jobs)?;
+        if !self.accept && run.is_workflow_changed() {
+            eprintln!("note: the workflow file was changed since the run began; `--accept` takes it as it is now");
+        }
+        let redriven = run.redrive(&Redrive { batch: self.batch, accept: self.accept }, &at.jobs)?;
+        eprintln!("{} to redrive", items(redriven));
+        work(run, None, None, at)
+    }
+}
+
+fn tell_change(run: &Run) {
+    if run.is_workflow_changed() {
+        eprintln!("note: the workflow file was changed since the run began; the run goes on as it was begun");
+    }
+}
+
+/// Works on the run until it ends or is stopped, while people or programs watch.
+fn work(run: Run, limit: Option<u64>, only: Option<String>, at: &Surroundings) -> Result<u8> {
+    let folder = run.folder().clone();
+    if !at.json {
+        report::data(folder.id());
+    }
+    let runtime =
+        tokio::runtime::Runtime::new().map_err(|error| Error::surroundings(format!("no threads can be started: {error}")))?;
+    let watcher = if at.json { Watcher::for_programs() } else { Watcher::for_people() };
+    let stop = CancellationToken::new();
+    let session = Session { limit, only, stop: stop.clone(), observer: watcher.observer() };
+    let ended = runtime.block_on(async {
+        let at_once = CancellationToken::new();
+        tokio::spawn(signals(stop, at_once.clone()));
+        tokio::select! {
+            ended = run.go(session) => Some(ended),
+            () = at_once.cancelled() => None,
+        }
+    });
+    watcher.finish();
+    match ended {
+        Some(Ok(report)) => Ok(if at.json { code(&report) } else { report::end(&report) }),
+        Some(Err(error)) => {
+            let Ok(report) = stopped(&folder) else { return Err(error) };
+            if at.json {
+                // That the run is finished is the last line, whatever happened.
+                report::errors(&error, true);
+                finished(&report, at);
+                return Ok(error.exit_code());
+            }
+            report::end(&report);
+            Err(error)
+        }
+        None => {
+            // What is in flight is dropped: for the record that is a crash, and a resume takes it so.
+            runtime.shutdown_background();
+            Ok(finished(&stopped(&folder)?, at))
+        }
+    }
+}
+
+/// The first Ctrl-C or SIGTERM stops the run, a second one at once.
+async fn signals(stop: CancellationToken, at_once: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+        return;
+    };
+    for token in [stop, at_once] {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if !token.is_cancelled() {
+            eprintln!("stopping: what is in flight ends first; once more stops at once");
+        }
+        token.cancel();
+    }
+}
+
+fn stopped(folder: &RunFolder) -> Result<crate::report::Report> {
+    let mut report = folder.report()?;
+    if report.status == RunStatus::Running {
+        report.status = RunStatus::Stopped;
+    }
+    Ok(report)
+}
+
+fn finished(report: &crate::report::Report, at: &Surroundings) -> u8 {
+    if !at.json {
+        return report::end(report);
+    }
+    JsonLines::event(&Event::Finished(report.clone()));
+    code(report)
+}
+
+fn code(report: &crate::report::Report) -> u8 {
+    match report.status {
+        RunStatus::Succeeded => 0,
+        RunStatus::Failed => 1,
+        RunStatus::Stopped | RunStatus::Running => 3,
+    }
+}
+
+fn preview(workflow: &Workflow, bound: &Bound, at: &Surroundings) -> Result<u8> {
+    let runtime =
+        tokio::runtime::Runtime::new().map_err(|error| Error::surroundings(format!("no threads can be started: {error}")))?;
+    let preview = runtime.block_on(dry_run(workflow, bound, &at.jobs, SHOWN))?;
+    if at.json {
+        JsonLines::line(&json!({ "event": "dry_run", "preview": preview }));
+        return Ok(0);
+    }
+    for item in &preview.first {
+        let what = match (&item.destination, &item.skipped, &item.failed) {
+            (_, Some(why), _) => format!("skipped: {why}"),
+            (_, _, Some(why)) => format!("fails: {why}"),
+            (Some(destination), _, _) => format!("-> {destination}"),
+            _ => String::new(),
+        };
+        report::data(format!("{} {what}", item.key).trim_end());
+    }
+    if preview.items > preview.first.len() as u64 {
+        report::data(format!("and {} more", count(preview.items - preview.first.len() as u64)));
+    }
+    eprintln!(
+        "{} in {} batches, {} left out, {} damaged; nothing was done",
+        items(preview.items),
+        count(preview.batches),
+        count(preview.skipped),
+        count(preview.failed)
+    );
+    Ok(0)
+}
+
+fn param(text: &str) -> Result<(String, String)> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_string(), value.to_string())),
+        _ => Err(Error::refused(format!("`-p {text}` is not NAME=VALUE")).hint("for example `-p source=photos/`")),
+    }
+}

@@ -1,0 +1,69 @@
+//! `status`: how runs stand.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::Value;
+
+use super::{Surroundings, report};
+use crate::error::Result;
+use crate::event::{Event, Progress};
+use crate::local::RunFolder;
+use crate::observe::{JsonLines, Watcher, summary};
+use crate::outcome::RunStatus;
+
+/// Shows how all runs stand, or one of them.
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    /// The run's id [default: all runs; with --follow the newest]
+    run: Option<String>,
+    /// Go on showing it until it ends or stops
+    #[arg(long, short)]
+    follow: bool,
+}
+
+impl Status {
+    pub fn go(self, at: &Surroundings) -> Result<u8> {
+        let state = at.state();
+        if self.follow {
+            let id = at.run_or_newest(self.run.as_deref())?;
+            return follow(&state.run(&id)?, at.json);
+        }
+        let ids = match self.run {
+            Some(id) => vec![id],
+            None => state.runs()?,
+        };
+        if ids.is_empty() {
+            eprintln!("no runs in {}", at.shown(state.path()).display());
+        }
+        for id in ids {
+            let report = state.run(&id)?.report()?;
+            if at.json {
+                JsonLines::line(&serde_json::to_value(&report).unwrap_or(Value::Null));
+            } else {
+                report::data(format!("{id}  {}  {}  {}", report.workflow, report.status, summary(&report)));
+            }
+        }
+        Ok(0)
+    }
+}
+
+fn follow(folder: &RunFolder, json: bool) -> Result<u8> {
+    let watcher = if json { Watcher::for_programs() } else { Watcher::for_people() };
+    let observer = watcher.observer();
+    let mut report = folder.report()?;
+    let mut last = Instant::now();
+    observer.see(&Event::Listed { counts: report.items, batches: report.batches });
+    while report.status == RunStatus::Running {
+        std::thread::sleep(Duration::from_millis(250).saturating_sub(last.elapsed()));
+        last = Instant::now();
+        report = folder.report()?;
+        observer.see(&Event::Progress(Progress { counts: report.items, attempts: report.attempts }));
+    }
+    observer.see(&Event::Finished(report.clone()));
+    watcher.finish();
+    if !json {
+        report::end(&report);
+    }
+    Ok(0)
+}

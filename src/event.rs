@@ -1,0 +1,69 @@
+//! [`Event`]: what can be seen of a run while it goes on, and [`Observer`], who sees it.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::item::ItemKey;
+use crate::outcome::{Counts, Outcome};
+use crate::report::Report;
+
+/// Something that happened in a run. New kinds may come.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// Work is about to begin; nothing has been done yet.
+    Started {
+        /// The run's id.
+        run: String,
+        /// The workflow's name.
+        workflow: String,
+        /// Whether an earlier process worked on it before.
+        resumed: bool,
+    },
+    /// The list of items is known and cut into batches.
+    Listed {
+        /// How the items stand now: all pending in a new run.
+        counts: Counts,
+        /// How many batches there are.
+        batches: u64,
+    },
+    /// Something that the user should know and that stops nothing.
+    Warning(String),
+    /// More items have ended; told a few times a second at most while many do.
+    Progress(Progress),
+    /// An item failed or is unknown.
+    Item {
+        /// The item.
+        key: ItemKey,
+        /// How it ended.
+        outcome: Outcome,
+        /// After how many tries.
+        attempts: u32,
+    },
+    /// The run came to its end or was stopped.
+    Finished(Report),
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Progress {
+    /// Items by state.
+    pub counts: Counts,
+    /// All tries so far.
+    pub attempts: u64,
+}
+
+/// Sees a run. It is beside the run, not in it: it cannot fail it, and it must not wait.
+pub trait Observer: Send + Sync + fmt::Debug {
+    /// Something happened. Called from the thread that records; returns at once.
+    fn see(&self, event: &Event);
+}
+
+/// Looks away.
+#[derive(Debug, Clone, Copy)]
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    fn see(&self, _: &Event) {}
+}

@@ -1,0 +1,135 @@
+//! A dry run: the list is read and cut as a run would, and nothing is done or kept.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::cut::{Cut, Cutter};
+use super::record::Record;
+use super::session::as_written;
+use super::stop::Why;
+use crate::error::{Error, Result};
+use crate::expression::Scope;
+use crate::job::{AnyJob, Jobs, Setup};
+use crate::reader::{self, Judged, Position, Row, Selection};
+use crate::storage::Storages;
+use crate::workflow::{Bound, Workflow};
+
+/// What a run would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Preview {
+    /// Items in the list.
+    pub items: u64,
+    /// Batches they would be cut into.
+    pub batches: u64,
+    /// Items that would be left out.
+    pub skipped: u64,
+    /// Items that would fail before the job sees them.
+    pub failed: u64,
+    /// The first items, as many as were asked for.
+    pub first: Vec<PreviewItem>,
+}
+
+/// What a run would do with one item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PreviewItem {
+    /// Its key.
+    pub key: String,
+    /// What the job would write, if it writes something of its own for each item.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination: Option<String>,
+    /// Why it would be left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
+    /// Why it would fail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+}
+
+/// Reads the list and says what a run would do; `first` items in detail. Nothing is done and no run begins.
+///
+/// # Errors
+/// As a run would be refused.
+pub async fn dry_run(workflow: &Workflow, bound: &Bound, jobs: &Jobs, first: usize) -> Result<Preview> {
+    let settings = &bound.settings;
+    let kind = jobs.get(&settings.job.name).ok_or_else(|| Error::bug("a checked job is not registered"))?;
+    let scratch = Scratch::new()?;
+    let storages = Storages::new("dry-run");
+    let setup = Setup {
+        workflow: workflow.name.as_str().into(),
+        run: "dry-run".into(),
+        params: bound.params.value().clone().into(),
+        source: settings.items.location().cloned(),
+        storages: storages.clone(),
+    };
+    let job = kind.make(settings.job.config.clone(), &setup).map_err(|error| workflow.place_config_error(&error))?;
+    let shown = as_written(&settings.items, workflow);
+    let input = reader::freeze(&settings.items, &storages, &scratch.0, &shown).await?;
+    let selection = Selection::new(&settings.items, &input, &bound.params);
+    let open = input.open(&scratch.0)?;
+    let publisher = kind.publishes.then_some(&job);
+    tokio::task::block_in_place(|| {
+        // Cut as a run cuts it, so that what would refuse the run refuses this as well.
+        let mut record = Record::create(&scratch.0.join("run.db"))?;
+        let stop = CancellationToken::new();
+        let cut = Cut { input: &open, selection: &selection, params: &bound.params, publisher, stop: &stop };
+        cut.write(&mut record, Cutter::of(&settings.batch)).map_err(|why| match why {
+            Why::Trouble(error) => error,
+            other => Error::bug(other.to_string()),
+        })?;
+        let mut preview = Preview { batches: record.batch_count()?, ..Preview::default() };
+        let mut rows = open.rows(Position::START)?;
+        while let Some(row) = rows.next()? {
+            let item = look_at(&row, &selection, bound, publisher);
+            preview.items += 1;
+            preview.skipped += u64::from(item.skipped.is_some());
+            preview.failed += u64::from(item.failed.is_some());
+            if preview.first.len() < first {
+                preview.first.push(item);
+            }
+        }
+        Ok(preview)
+    })
+}
+
+fn look_at(row: &Row<'_>, selection: &Selection, bound: &Bound, publisher: Option<&Arc<dyn AnyJob>>) -> PreviewItem {
+    let failed = |key: String, why: String| PreviewItem { key, destination: None, skipped: None, failed: Some(why) };
+    let value = match row.value() {
+        Ok(value) => value,
+        Err(failure) => return failed(selection.key_of_invalid(row).to_string(), failure.to_string()),
+    };
+    let key = match selection.key(&value, row.index) {
+        Ok(key) => key.to_string(),
+        Err(failure) => return failed(selection.key_of_invalid(row).to_string(), failure.to_string()),
+    };
+    match selection.judge(&value) {
+        Err(failure) => failed(key, failure.to_string()),
+        Ok(Judged::LeftOut(why)) => PreviewItem { key, destination: None, skipped: Some(why), failed: None },
+        Ok(Judged::Selected) => {
+            let scope = Scope::params(&bound.params).with_item(&value);
+            match publisher.map(|job| job.destination(&value, &scope)).transpose() {
+                Err(error) => failed(key, error.to_string()),
+                Ok(destination) => PreviewItem { key, destination: destination.flatten(), skipped: None, failed: None },
+            }
+        }
+    }
+}
+
+/// A folder for the list that is gone afterwards.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("fanfold-dry-run-{}-{:08x}", std::process::id(), fastrand::u32(..)));
+        std::fs::create_dir(&path).map_err(|error| Error::surroundings(format!("{} cannot be made: {error}", path.display())))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left in the temporary folder of the system does no harm.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,247 @@
+//! [`Feeder`]: reads what is pending, in input order, and hands it out in batches.
+//!
+//! Pending items are always cut by the workflow's batch settings, whether the run begins, resumes or redrives: there is one rule.
+//! What needs no worker (left out by the workflow, damaged, too large) ends here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::cut::Cutter;
+use super::record::{BatchRow, Record};
+use super::recorder::Note;
+use super::recover::crashes_until_alone;
+use super::stop::Why;
+use crate::batch::Batch;
+use crate::error::{Error, Result};
+use crate::item::{Item, ItemKey};
+use crate::outcome::{Failure, Outcome};
+use crate::reader::{Judged, OpenInput, Position, Row, Rows, Selection};
+
+/// Batch rows that are read from the record at once.
+const PAGE: u32 = 256;
+
+/// A batch to be worked, beside others or, for items that may have crashed the process before, with nothing beside it.
+#[derive(Debug)]
+pub(super) enum Handed {
+    Beside(Batch),
+    Alone(Batch),
+}
+
+/// Which of the pending items are wanted in this session.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wanted {
+    /// At most so many.
+    pub limit: Option<u64>,
+    /// Only the one with this key.
+    pub only: Option<String>,
+}
+
+/// Reads what is pending. Runs on a thread of its own.
+pub(super) struct Feeder {
+    pub record: Record,
+    pub input: OpenInput,
+    pub selection: Selection,
+    pub cutter: Cutter,
+    pub wanted: Wanted,
+    pub notes: mpsc::Sender<Note>,
+    pub stop: CancellationToken,
+}
+
+impl Feeder {
+    /// Hands out everything that is wanted. Says why it did not hand out all that is pending, if so.
+    ///
+    /// # Errors
+    /// The input or the record cannot be read.
+    pub fn feed(self, batches: &mpsc::Sender<Handed>) -> Result<Option<Why>> {
+        let redriven: HashMap<u64, u32> =
+            self.record.redriven()?.into_iter().map(|(item, (redrive, _))| (item, redrive)).collect();
+        let suspects = self.record.suspects(crashes_until_alone())?;
+        let mut feeding = Feeding {
+            redriven: Arc::new(redriven),
+            cutter: self.cutter,
+            next_id: 0,
+            items: Vec::new(),
+            handed: 0,
+            seen: false,
+            feeder: &self,
+            batches,
+        };
+        let full = feeding.all_but(&suspects)?;
+        let full = match full {
+            Ended::All => feeding.each_alone(&suspects)?,
+            other => other,
+        };
+        Ok(match (full, &self.wanted) {
+            (Ended::Limit, Wanted { limit: Some(limit), .. }) => {
+                Some(Why::Enough(format!("{limit} items were asked for (`--limit`)")))
+            }
+            (Ended::All, Wanted { only: Some(key), .. }) if !feeding.seen => {
+                return Err(Error::refused(format!("no pending item has the key `{key}`"))
+                    .hint("`fanfold results RUN` shows the keys; a key is written as it is shown there"));
+            }
+            (Ended::All, Wanted { only: Some(key), .. }) => Some(Why::Enough(format!("only `{key}` was asked for (`--only`)"))),
+            _ => None,
+        })
+    }
+}
+
+#[derive(PartialEq)]
+enum Ended {
+    All,
+    Limit,
+    Stopped,
+}
+
+struct Feeding<'a> {
+    feeder: &'a Feeder,
+    batches: &'a mpsc::Sender<Handed>,
+    redriven: Arc<HashMap<u64, u32>>,
+    cutter: Cutter,
+    next_id: u64,
+    items: Vec<Item>,
+    handed: u64,
+    seen: bool,
+}
+
+impl Feeding<'_> {
+    fn all_but(&mut self, suspects: &HashMap<u64, u32>) -> Result<Ended> {
+        let mut rows: Option<Rows> = None;
+        let mut after = None;
+        loop {
+            let page = self.feeder.record.unfinished(after, PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.first);
+            for range in &page {
+                let reader = open_at(&self.feeder.input, &mut rows, range)?;
+                for n in 0..range.count {
+                    let Some(row) = reader.next()? else { return Err(short(range)) };
+                    if range.is_done(n) || suspects.contains_key(&row.index) {
+                        continue;
+                    }
+                    match self.take(&row)? {
+                        Ended::All => {}
+                        other => return Ok(other),
+                    }
+                }
+            }
+        }
+        Ok(if self.hand_out() { Ended::All } else { Ended::Stopped })
+    }
+
+    /// Items that were in flight at two crashes run with nothing beside them, after all others.
+    fn each_alone(&mut self, suspects: &HashMap<u64, u32>) -> Result<Ended> {
+        let mut suspects: Vec<u64> = suspects.keys().copied().collect();
+        suspects.sort_unstable();
+        for index in suspects {
+            let Some(range) = self.feeder.record.batch_of(index)? else { continue };
+            if range.is_done((index - range.first) as u32) {
+                continue;
+            }
+            let mut rows = None;
+            let reader = open_at(&self.feeder.input, &mut rows, &range)?;
+            while let Some(row) = reader.next()? {
+                if row.index == index {
+                    if self.take(&row)? == Ended::Stopped || !self.hand_out_alone() {
+                        return Ok(Ended::Stopped);
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(Ended::All)
+    }
+
+    /// Puts the row into the batch that is being gathered, or ends it here.
+    fn take(&mut self, row: &Row<'_>) -> Result<Ended> {
+        if self.feeder.stop.is_cancelled() {
+            return Ok(Ended::Stopped);
+        }
+        if self.feeder.wanted.limit.is_some_and(|limit| self.handed >= limit) {
+            return Ok(if self.hand_out() { Ended::Limit } else { Ended::Stopped });
+        }
+        let bytes = row.json_len();
+        let selection = &self.feeder.selection;
+        let (key, ready) = match row.value() {
+            Err(failure) => (selection.key_of_invalid(row), Err(Outcome::Failed(failure))),
+            Ok(value) => match selection.key(&value, row.index) {
+                Err(failure) => (selection.key_of_invalid(row), Err(Outcome::Failed(failure))),
+                Ok(key) => match selection.judge(&value) {
+                    Err(failure) => (key, Err(Outcome::Failed(failure))),
+                    Ok(Judged::LeftOut(why)) => (key, Err(Outcome::Skipped(why))),
+                    Ok(Judged::Selected) if !self.cutter.fits(bytes) => (key, Err(Outcome::Failed(self.too_large(bytes)))),
+                    Ok(Judged::Selected) => (key, Ok(value)),
+                },
+            },
+        };
+        if self.feeder.wanted.only.as_ref().is_some_and(|only| *only != key.to_string()) {
+            return Ok(Ended::All);
+        }
+        self.seen = true;
+        self.handed += 1;
+        match ready {
+            Ok(value) => {
+                if self.cutter.begins_new(bytes) && !self.hand_out() {
+                    return Ok(Ended::Stopped);
+                }
+                self.items.push(Item { index: row.index, key, value });
+                Ok(Ended::All)
+            }
+            Err(outcome) => Ok(self.end_here(row.index, key, outcome)),
+        }
+    }
+
+    fn end_here(&self, item: u64, key: ItemKey, outcome: Outcome) -> Ended {
+        let note = Note { item, key, outcome, attempts: 0, durable: None };
+        if self.feeder.notes.blocking_send(note).is_ok() { Ended::All } else { Ended::Stopped }
+    }
+
+    fn too_large(&self, bytes: usize) -> Failure {
+        Failure::new(
+            "Item.TooLarge",
+            format!("the item has {bytes} bytes of JSON, a batch takes at most {} (`batch.max_bytes`)", self.cutter.max_bytes()),
+        )
+    }
+
+    fn hand_out(&mut self) -> bool {
+        match self.gathered() {
+            Some(batch) => self.batches.blocking_send(Handed::Beside(batch)).is_ok(),
+            None => true,
+        }
+    }
+
+    fn hand_out_alone(&mut self) -> bool {
+        match self.gathered() {
+            Some(batch) => self.batches.blocking_send(Handed::Alone(batch)).is_ok(),
+            None => true,
+        }
+    }
+
+    fn gathered(&mut self) -> Option<Batch> {
+        if self.items.is_empty() {
+            return None;
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        Some(Batch { id, items: std::mem::take(&mut self.items), redriven: Arc::clone(&self.redriven) })
+    }
+}
+
+/// The rows from the range's first item on; the reader that is there goes on if it stands there already.
+fn open_at<'a>(input: &OpenInput, rows: &'a mut Option<Rows>, range: &BatchRow) -> Result<&'a mut Rows> {
+    let stands = rows.as_ref().is_some_and(|rows| rows.position().index == range.first);
+    if !stands {
+        *rows = Some(input.rows(Position { index: range.first, offset: range.position })?);
+    }
+    rows.as_mut().ok_or_else(|| Error::bug("a reader that was just opened is gone"))
+}
+
+fn short(range: &BatchRow) -> Error {
+    Error::surroundings(format!(
+        "the input ends before item {}, which was there when the run began",
+        range.first + u64::from(range.count)
+    ))
+    .hint("restore the input as it was, then resume")
+}

@@ -1,0 +1,85 @@
+//! [`MapRun`]: the batches of a run being worked, at most `max_concurrency` child executions at once.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::control::{Control, LOOK_EVERY};
+use super::desk::LocalDesk;
+use super::feeder::{Feeder, Handed};
+use super::session::join;
+use super::stop::Why;
+use crate::batch::Batch;
+use crate::error::Result;
+use crate::worker::Worker;
+
+/// Batches that wait to be worked: enough that no child waits for the reader.
+const BATCHES_AHEAD: usize = 4;
+
+/// Hands batches to children until the feeder has no more.
+pub(super) struct MapRun {
+    pub worker: Arc<Worker>,
+    pub desk: Arc<LocalDesk>,
+    pub control: Control,
+    pub max_concurrency: u32,
+    pub stop: CancellationToken,
+}
+
+impl MapRun {
+    /// Works everything that the feeder hands out. Says why that is not all that was pending, if so.
+    ///
+    /// # Errors
+    /// Those of the feeder.
+    pub async fn work(self, feeder: Feeder) -> Result<Option<Why>> {
+        let (sender, mut batches) = mpsc::channel(BATCHES_AHEAD);
+        let feeding = tokio::task::spawn_blocking(move || feeder.feed(&sender));
+        let mut children = JoinSet::new();
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        let mut limit = self.limit();
+        let mut open = true;
+        let mut asked = false;
+        while open || !children.is_empty() {
+            tokio::select! {
+                Some(ended) = children.join_next() => self.ended(ended)?,
+                handed = batches.recv(), if open && children.len() < limit => match handed {
+                    Some(Handed::Beside(batch)) => self.start(&mut children, batch),
+                    Some(Handed::Alone(batch)) => {
+                        while let Some(ended) = children.join_next().await {
+                            self.ended(ended)?;
+                        }
+                        self.start(&mut children, batch);
+                        while let Some(ended) = children.join_next().await {
+                            self.ended(ended)?;
+                        }
+                    }
+                    None => open = false,
+                },
+                _ = look.tick() => {
+                    limit = self.limit();
+                    if !asked && self.control.wishes().stop {
+                        asked = true;
+                        self.desk.stop_for(Why::Asked);
+                    }
+                }
+            }
+        }
+        join(feeding.await)?
+    }
+
+    fn start(&self, children: &mut JoinSet<()>, batch: Batch) {
+        let (worker, desk) = (Arc::clone(&self.worker), Arc::clone(&self.desk));
+        children.spawn(async move { worker.run(&batch, &*desk).await });
+    }
+
+    /// A panic that reaches this far is ours, not a job's.
+    fn ended(&self, ended: Result<(), JoinError>) -> Result<()> {
+        join(ended).inspect_err(|_| self.stop.cancel())
+    }
+
+    fn limit(&self) -> usize {
+        let wanted = self.control.wishes().concurrency.unwrap_or(self.max_concurrency) as usize;
+        wanted.clamp(1, self.worker.useful_children())
+    }
+}

@@ -1,0 +1,30 @@
+//! Runs on this machine: a Distributed Map in one process, crash-safe.
+//!
+//! A [`Run`] is begun or opened in a [`StateFolder`] and then goes on ([`Run::go`]): the list is frozen and cut into batches
+//! once, a feeder hands out what is pending, children work it, one thread records how every item ended. State is a fold of the
+//! record, kept nowhere else. Who looks (`observe/`) is told and never asked.
+
+mod control;
+mod cut;
+mod desk;
+mod dry_run;
+mod feeder;
+mod map_run;
+mod marks;
+mod prune;
+mod record;
+mod recorder;
+mod recover;
+mod redrive;
+mod results;
+mod run;
+mod session;
+mod state;
+mod stop;
+
+pub use dry_run::{Preview, dry_run};
+pub use redrive::Redrive;
+pub use results::{ItemResult, Results};
+pub use run::Run;
+pub use session::Session;
+pub use state::{RunFolder, StateFolder};

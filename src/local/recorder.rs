@@ -1,0 +1,221 @@
+//! [`Recorder`]: the one thread that writes outcomes, many at a time.
+//!
+//! Whatever has gathered is committed together, so that durability costs little per item. It also sees the items in the order
+//! in which they end, and is therefore where a run is stopped early.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::{Transaction, params};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::record::{BatchRow, Record, set_outcome};
+use super::session::join;
+use super::stop::{StopRule, Why};
+use crate::error::{Error, Result};
+use crate::event::{Event, Observer, Progress};
+use crate::item::ItemKey;
+use crate::outcome::{Counts, ItemStatus, Outcome};
+
+/// How long outcomes gather before they are committed together. A kill may lose, and so repeat, what ended within it.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// Outcomes that wait for the record before whoever tells more has to wait too.
+const WAITING: usize = 8192;
+
+/// How an item ended, on its way into the record.
+#[derive(Debug)]
+pub(super) struct Note {
+    pub item: u64,
+    pub key: ItemKey,
+    pub outcome: Outcome,
+    pub attempts: u32,
+    /// Told once the outcome is durable.
+    pub durable: Option<oneshot::Sender<()>>,
+}
+
+/// The door to the writing thread.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    thread: JoinHandle<()>,
+}
+
+/// What the recorder stops the run by.
+pub(super) struct Stopping {
+    pub rule: StopRule,
+    pub token: CancellationToken,
+    pub why: Arc<Mutex<Option<Why>>>,
+}
+
+impl Recorder {
+    /// Starts the thread. It ends when every sender is gone.
+    pub fn start(
+        record: Record,
+        session: i64,
+        stopping: Stopping,
+        observer: Arc<dyn Observer>,
+    ) -> Result<(Self, mpsc::Sender<Note>)> {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let counts = record.counts()?;
+        let redriven = record.redriven()?;
+        let attempts = record.attempts()?;
+        let writing =
+            Writing { record, session, counts, attempts, redriven, open: BTreeMap::new(), stopping, observer, failed: false };
+        let thread = std::thread::Builder::new()
+            .name("record".to_string())
+            .spawn(move || writing.until_all_is_told(receiver))
+            .map_err(|error| Error::surroundings(format!("no thread can be started: {error}")))?;
+        Ok((Self { thread }, sender))
+    }
+
+    /// Waits until everything told is written. Every sender must be gone, or will be.
+    pub async fn finish(self) -> Result<()> {
+        join(tokio::task::spawn_blocking(|| self.thread.join()).await)?.map_err(|_| Error::bug("the recording thread panicked"))
+    }
+}
+
+struct Writing {
+    record: Record,
+    session: i64,
+    counts: Counts,
+    attempts: u64,
+    /// Pending items that were redriven: how often, and the tries they had before.
+    redriven: HashMap<u64, (u32, u32)>,
+    /// Batches of which some items have an outcome and some have not, by their first item.
+    open: BTreeMap<u64, BatchRow>,
+    stopping: Stopping,
+    observer: Arc<dyn Observer>,
+    failed: bool,
+}
+
+impl Writing {
+    fn until_all_is_told(mut self, mut receiver: mpsc::Receiver<Note>) {
+        let mut notes = Vec::with_capacity(WAITING);
+        while let Some(first) = receiver.blocking_recv() {
+            let hurried = first.durable.is_some();
+            notes.push(first);
+            if !hurried && receiver.len() < WAITING / 2 {
+                std::thread::sleep(GATHER);
+            }
+            while notes.len() < WAITING {
+                match receiver.try_recv() {
+                    Ok(note) => notes.push(note),
+                    Err(_) => break,
+                }
+            }
+            // After a write that failed nothing more is written: these items stay pending, and the run is stopping.
+            if !self.failed {
+                self.write(&mut notes);
+            }
+            notes.clear();
+        }
+    }
+
+    fn write(&mut self, notes: &mut Vec<Note>) {
+        if let Err(error) = self.commit(notes) {
+            self.failed = true;
+            self.stop(Why::Trouble(error));
+            return;
+        }
+        for note in notes.drain(..) {
+            self.count(&note);
+            if let Some(durable) = note.durable {
+                // Whoever waited may have been dropped.
+                let _ = durable.send(());
+            }
+            if matches!(note.outcome.status(), ItemStatus::Failed | ItemStatus::Unknown) {
+                self.observer.see(&Event::Item { key: note.key, outcome: note.outcome, attempts: note.attempts });
+            }
+        }
+        self.open.retain(|_, batch| batch.ended < batch.count);
+        self.observer.see(&Event::Progress(Progress { counts: self.counts, attempts: self.attempts }));
+    }
+
+    fn count(&mut self, note: &Note) {
+        self.counts.shift(ItemStatus::Pending, note.outcome.status(), 1);
+        self.attempts += u64::from(note.attempts);
+        if let Some(why) = self.stopping.rule.see(&note.outcome) {
+            self.stop(why);
+        }
+    }
+
+    fn stop(&self, why: Why) {
+        // The first reason is the one that is told.
+        self.stopping.why.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(why);
+        self.stopping.token.cancel();
+    }
+
+    fn commit(&mut self, notes: &[Note]) -> Result<()> {
+        let mut touched = BTreeSet::new();
+        for note in notes {
+            touched.insert(self.batch_of(note.item)?);
+        }
+        let (open, redriven, session) = (&mut self.open, &self.redriven, self.session);
+        self.record.write("be written", |db| {
+            for note in notes {
+                let (redrive, before) = redriven.get(&note.item).copied().unwrap_or((0, 0));
+                let plain = redrive == 0 && note.attempts == 1 && note.outcome == Outcome::Succeeded(serde_json::Value::Null);
+                if !plain {
+                    let key = match &note.key {
+                        ItemKey::Name(name) => Some(name.as_str()),
+                        ItemKey::Position { .. } => None,
+                    };
+                    set_outcome(db, note.item, &note.outcome, before + note.attempts, redrive, key)?;
+                }
+                if let Some((_, batch)) = open.range_mut(..=note.item).next_back() {
+                    mark_done(batch, note.item);
+                }
+            }
+            for first in touched {
+                if let Some(batch) = open.get(&first) {
+                    write_batch(db, batch)?;
+                }
+            }
+            db.prepare_cached("UPDATE sessions SET last_ms = ?2 WHERE id = ?1")?.execute(params![session, now_ms()])?;
+            Ok(())
+        })
+    }
+
+    /// The first item of the batch that holds this one; the batch is in `open` afterwards.
+    fn batch_of(&mut self, item: u64) -> Result<u64> {
+        if let Some((first, batch)) = self.open.range(..=item).next_back()
+            && item - first < u64::from(batch.count)
+        {
+            return Ok(*first);
+        }
+        let row = self.record.batch_of(item)?.ok_or_else(|| Error::bug(format!("item {item} is in no batch")))?;
+        let first = row.first;
+        self.open.insert(first, row);
+        Ok(first)
+    }
+}
+
+/// Sets the item's bit; an item that has one already is left as it is.
+pub(super) fn mark_done(batch: &mut BatchRow, item: u64) {
+    let n = (item - batch.first) as usize;
+    if batch.ended == batch.count {
+        return;
+    }
+    let bits = batch.done.get_or_insert_with(|| vec![0; batch.count.div_ceil(8) as usize]);
+    let bit = 1u8 << (n % 8);
+    if let Some(byte) = bits.get_mut(n / 8).filter(|byte| **byte & bit == 0) {
+        *byte |= bit;
+        batch.ended += 1;
+    }
+}
+
+pub(super) fn write_batch(db: &Transaction<'_>, batch: &BatchRow) -> rusqlite::Result<()> {
+    let done = batch.done.as_deref().filter(|_| batch.ended < batch.count);
+    let mut statement = db.prepare_cached("UPDATE batches SET ended = ?2, done = ?3 WHERE first = ?1")?;
+    statement.execute(params![batch.first as i64, batch.ended, done])?;
+    Ok(())
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,116 @@
+//! Redrive: the items that failed or were blocked become pending again. Never those that are unknown.
+
+use rusqlite::{Transaction, params};
+
+use super::record::{BatchRow, batch_row, set_fact};
+use super::recorder::write_batch;
+use super::run::{Run, StoredWorkflow};
+use crate::error::{Error, Result};
+use crate::job::Jobs;
+use crate::workflow::Workflow;
+
+/// How a run is redriven.
+#[derive(Debug, Clone, Default)]
+pub struct Redrive {
+    /// Items of a batch from now on; default as the workflow says.
+    pub batch: Option<u32>,
+    /// Take the workflow file as it is now, instead of as it was when the run began.
+    pub accept: bool,
+}
+
+impl Run {
+    /// Makes every failed and blocked item pending again, to be taken as it is now, and says how many there are.
+    /// [`Run::go`] then runs them, and nothing that succeeded.
+    ///
+    /// # Errors
+    /// With `accept`: the changed workflow has mistakes, or reads other items. Nothing is changed then.
+    pub fn redrive(&mut self, redrive: &Redrive, jobs: &Jobs) -> Result<u64> {
+        if redrive.accept {
+            self.accept(jobs)?;
+        }
+        if let Some(batch) = redrive.batch {
+            if batch == 0 {
+                return Err(Error::refused("a batch of 0 items was asked for, a batch has at least 1").hint("`--batch 1`"));
+            }
+            self.bound.settings.batch.max_items = Some(batch);
+        }
+        self.record.write("be written", |db| {
+            let items: Vec<u64> = db
+                .prepare("SELECT item FROM outcomes WHERE status IN (3, 5) ORDER BY item")?
+                .query_map([], |row| row.get::<_, i64>(0))?
+                .map(|item| item.map(|item| item as u64))
+                .collect::<rusqlite::Result<_>>()?;
+            pend(db, &items)?;
+            Ok(items.len() as u64)
+        })
+    }
+
+    /// Whether the workflow file differs from what the run was begun with. A file that is gone does not differ.
+    pub fn is_workflow_changed(&self) -> bool {
+        let now = StoredWorkflow::of(&self.workflow).path().and_then(|path| std::fs::read_to_string(path).ok());
+        now.is_some_and(|now| now != self.workflow.text)
+    }
+
+    fn accept(&mut self, jobs: &Jobs) -> Result<()> {
+        let Some(path) = StoredWorkflow::of(&self.workflow).path() else {
+            return Err(Error::refused("the run was not begun from a file, so there is no changed one to accept"));
+        };
+        let workflow = Workflow::load(&path, jobs)?;
+        let bound = workflow.rebind(self.bound.params.value())?;
+        if bound.settings.items != self.bound.settings.items {
+            return Err(Error::refused("the changed workflow reads other items than the run was begun with")
+                .at(Some(workflow.place_of("items")))
+                .hint("begin a new run for other items; a redrive takes changes of everything else"));
+        }
+        let stored = StoredWorkflow::of(&workflow);
+        self.record.write("be written", |db| {
+            set_fact(db, "tolerance", &bound.settings.tolerated_failure)?;
+            set_fact(db, "workflow", &stored)
+        })?;
+        let name = &bound.settings.job.name;
+        self.kind = *jobs.get(name).ok_or_else(|| Error::bug(format!("the job `{name}` was checked and is not there")))?;
+        self.workflow = workflow;
+        self.bound = bound;
+        Ok(())
+    }
+}
+
+/// Makes the items pending again; they keep their tries.
+fn pend(db: &Transaction<'_>, items: &[u64]) -> rusqlite::Result<()> {
+    let mut outcome = db.prepare(
+        "UPDATE outcomes SET status = 0, redrive = redrive + 1, error = NULL, cause = NULL, output = NULL WHERE item = ?1",
+    )?;
+    let mut crashes = db.prepare("DELETE FROM crashes WHERE item = ?1")?;
+    let mut find =
+        db.prepare("SELECT first, count, position, ended, done FROM batches WHERE first <= ?1 ORDER BY first DESC LIMIT 1")?;
+    let mut open: Option<BatchRow> = None;
+    for item in items {
+        outcome.execute([*item as i64])?;
+        crashes.execute([*item as i64])?;
+        let held = open.as_ref().is_some_and(|batch| item - batch.first < u64::from(batch.count));
+        if !held {
+            if let Some(batch) = &open {
+                write_batch(db, batch)?;
+            }
+            open = Some(find.query_row(params![*item as i64], batch_row)?);
+        }
+        if let Some(batch) = &mut open {
+            mark_pending(batch, *item);
+        }
+    }
+    match &open {
+        Some(batch) => write_batch(db, batch),
+        None => Ok(()),
+    }
+}
+
+fn mark_pending(batch: &mut BatchRow, item: u64) {
+    let n = (item - batch.first) as usize;
+    let full = batch.ended == batch.count;
+    let bits = batch.done.get_or_insert_with(|| vec![if full { 0xff } else { 0 }; batch.count.div_ceil(8) as usize]);
+    let bit = 1u8 << (n % 8);
+    if let Some(byte) = bits.get_mut(n / 8).filter(|byte| **byte & bit != 0) {
+        *byte &= !bit;
+        batch.ended -= 1;
+    }
+}

@@ -1,0 +1,248 @@
+//! One session of a run: from where it stands to its end, or to where it is stopped.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::params;
+use tokio_util::sync::CancellationToken;
+
+use super::control::Control;
+use super::cut::{Cut, Cutter};
+use super::desk::LocalDesk;
+use super::feeder::{Feeder, Wanted};
+use super::map_run::MapRun;
+use super::marks::Marks;
+use super::record::{Record, set_fact};
+use super::recorder::{Recorder, Stopping, now_ms};
+use super::recover;
+use super::run::{Run, fold};
+use super::stop::{StopRule, Why};
+use crate::error::{Error, Result};
+use crate::event::{Event, Observer, Unobserved};
+use crate::job::{AnyJob, Setup};
+use crate::outcome::RunStatus;
+use crate::reader::{self, Input, ItemsConfig, ItemsSource, Selection, SourceFile};
+use crate::report::Report;
+use crate::worker::{Worker, WorkerSettings};
+use crate::workflow::Workflow;
+
+/// How a session is to go.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// At most so many items in this session; the rest stays pending. Default all.
+    pub limit: Option<u64>,
+    /// Only the item with this key. Default all.
+    pub only: Option<String>,
+    /// Cancelled to stop the run: nothing new is started, what is in flight ends.
+    pub stop: CancellationToken,
+    /// Who sees what happens. Default nobody.
+    pub observer: Arc<dyn Observer>,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self { limit: None, only: None, stop: CancellationToken::new(), observer: Arc::new(Unobserved) }
+    }
+}
+
+impl Run {
+    /// Goes on to the end of the run, or to where it is stopped.
+    ///
+    /// # Errors
+    /// The input, the job or the surroundings are not as they must be. Whatever was done stays, and the run can be resumed.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe, but crash-safe: dropped half-way, the run is as after a crash. Cancel [`Session::stop`] instead.
+    pub async fn go(mut self, session: Session) -> Result<Report> {
+        session.observer.see(&Event::Started {
+            run: self.id().to_string(),
+            workflow: self.workflow_name().to_string(),
+            resumed: self.resumed,
+        });
+        let setup = self.setup();
+        let storages = setup.storages.clone();
+        let observer = Arc::clone(&session.observer);
+        let number = self.begin_session()?;
+        let ended = self.work(session, setup, number).await;
+        storages.sweep().await;
+        let why = ended?;
+        let report = self.end_session(number, why)?;
+        observer.see(&Event::Finished(report.clone()));
+        Ok(report)
+    }
+
+    fn begin_session(&mut self) -> Result<i64> {
+        Control::at(self.folder.control_path()).begin()?;
+        self.record.write("be written", |db| {
+            db.execute("INSERT INTO sessions (began_ms, last_ms) VALUES (?1, ?1)", params![now_ms()])?;
+            let number = db.last_insert_rowid();
+            db.execute("DELETE FROM facts WHERE name = 'stopped'", [])?;
+            Ok(number)
+        })
+    }
+
+    /// Works until nothing is left to do or it is stopped, and says why if so.
+    async fn work(&mut self, session: Session, setup: Setup, number: i64) -> Result<Option<Why>> {
+        let job = self.make_job(&setup)?;
+        let (marks, left) = Marks::open(&self.folder.marks_path()).map_err(|error| self.unwritable(&error))?;
+        recover::after_crash(&mut self.record, &marks, &left, self.kind.repeat, number)?;
+        let input = match self.input()? {
+            Some(input) => input,
+            None => match self.list(&setup, &job, &session).await? {
+                Ok(input) => input,
+                Err(why) => return Ok(Some(why)),
+            },
+        };
+        for warning in warnings(&input) {
+            session.observer.see(&Event::Warning(warning));
+        }
+        let (counts, batches) = (self.record.counts()?, self.record.batch_count()?);
+        session.observer.see(&Event::Listed { counts, batches });
+        let marks = Arc::new(marks);
+        let why = self.map(session, job, input, Arc::clone(&marks), number).await?;
+        match (marks.settle(), &why) {
+            // The first trouble is the one to tell.
+            (Ok(()), _) | (Err(_), Some(Why::Trouble(_))) => Ok(why),
+            (Err(error), _) => Err(self.unwritable(&error)),
+        }
+    }
+
+    fn make_job(&self, setup: &Setup) -> Result<Arc<dyn AnyJob>> {
+        let config = self.bound.settings.job.config.clone();
+        self.kind.make(config, setup).map_err(|error| self.workflow.place_config_error(&error))
+    }
+
+    /// Freezes the list and cuts it into batches.
+    async fn list(&mut self, setup: &Setup, job: &Arc<dyn AnyJob>, session: &Session) -> Result<Result<Input, Why>> {
+        let settings = &self.bound.settings;
+        let shown = as_written(&settings.items, &self.workflow);
+        let input = reader::freeze(&settings.items, &setup.storages, self.folder.path(), &shown).await?;
+        let selection = Selection::new(&settings.items, &input, &self.bound.params);
+        let open = input.open(self.folder.path())?;
+        let cutter = Cutter::of(&settings.batch);
+        let params = self.bound.params.clone();
+        let publisher = self.kind.publishes.then(|| Arc::clone(job));
+        let stop = session.stop.clone();
+        // A second door to the record, so that the run keeps its own while another thread writes.
+        let mut record = Record::open(&self.folder.record_path())?;
+        let cut = move || {
+            let publisher = publisher.as_ref();
+            let cut = Cut { input: &open, selection: &selection, params: &params, publisher, stop: &stop };
+            cut.write(&mut record, cutter).map(|()| input)
+        };
+        match join(tokio::task::spawn_blocking(cut).await)? {
+            Err(Why::Trouble(error)) => Err(error),
+            other => Ok(other),
+        }
+    }
+
+    async fn map(
+        &mut self,
+        session: Session,
+        job: Arc<dyn AnyJob>,
+        input: Input,
+        marks: Arc<Marks>,
+        number: i64,
+    ) -> Result<Option<Why>> {
+        let settings = &self.bound.settings;
+        let why = Arc::new(Mutex::new(None));
+        // Stops this session; the caller's token is the user's wish.
+        let stop = session.stop.child_token();
+        let stopping = Stopping {
+            rule: StopRule::new(settings.stop.after, settings.stop.if_first),
+            token: stop.clone(),
+            why: Arc::clone(&why),
+        };
+        let path = self.folder.record_path();
+        let one_by_one = self.record.has_crashed()?;
+        let (recorder, notes) = Recorder::start(Record::open(&path)?, number, stopping, session.observer)?;
+        let worker_settings = WorkerSettings {
+            workflow: self.workflow.name.as_str().into(),
+            params: self.bound.params.clone(),
+            retry: settings.retry.clone(),
+            item_timeout: settings.item_timeout,
+            concurrency: settings.batch.concurrency,
+        };
+        let feeder = Feeder {
+            record: Record::look(&path)?,
+            selection: Selection::new(&settings.items, &input, &self.bound.params),
+            input: input.open(self.folder.path())?,
+            cutter: Cutter::of(&settings.batch),
+            wanted: Wanted { limit: session.limit, only: session.only },
+            notes: notes.clone(),
+            stop: stop.clone(),
+        };
+        let map_run = MapRun {
+            worker: Arc::new(Worker::new(&self.kind, job, worker_settings, stop.clone())),
+            desk: Arc::new(LocalDesk { marks, one_by_one, notes, stop: stop.clone(), why: Arc::clone(&why) }),
+            control: Control::at(self.folder.control_path()),
+            max_concurrency: settings.max_concurrency,
+            stop,
+        };
+        let worked = map_run.work(feeder).await;
+        recorder.finish().await?;
+        let first = why.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // What stopped the session first is told; what came of it is not.
+        match (first, worked) {
+            (Some(why), _) => Ok(Some(why)),
+            (None, Err(error)) => Ok(Some(Why::Trouble(error))),
+            (None, Ok(why)) => Ok(why.or_else(|| session.stop.is_cancelled().then_some(Why::Asked))),
+        }
+    }
+
+    fn end_session(&mut self, number: i64, why: Option<Why>) -> Result<Report> {
+        let told = why.as_ref().map(ToString::to_string);
+        let written = self.record.write("be written", |db| {
+            db.execute("UPDATE sessions SET last_ms = ?2 WHERE id = ?1", params![number, now_ms()])?;
+            match &told {
+                Some(told) => set_fact(db, "stopped", told),
+                None => Ok(()),
+            }
+        });
+        match why {
+            // The first trouble is the one to tell; a full disk makes more of them.
+            Some(Why::Trouble(error)) => return Err(error),
+            _ => written?,
+        }
+        let mut report = fold(self.folder.id(), &self.record)?;
+        if report.status == RunStatus::Running {
+            report.status = RunStatus::Stopped;
+        }
+        Ok(report)
+    }
+
+    fn unwritable(&self, error: &std::io::Error) -> Error {
+        Error::surroundings(format!("the run's folder {} cannot be written: {error}", self.folder.path().display()))
+    }
+}
+
+/// What the user should know of the list before anything is done.
+fn warnings(input: &Input) -> Vec<String> {
+    let count = input.count();
+    let mut warnings = Vec::new();
+    if count == 0 {
+        warnings.push(format!("there is nothing in `{}`", input.source()));
+    }
+    if input.is_cut() {
+        warnings.push(format!("{count} items read, more not read (`items.limit`)"));
+    }
+    warnings
+}
+
+/// The source as messages and keys call it: a file below the workflow's folder by its path from there, the same on every machine.
+pub(super) fn as_written(items: &ItemsConfig, workflow: &Workflow) -> String {
+    let path = match &items.source {
+        ItemsSource::Csv(csv) => &csv.source,
+        ItemsSource::Json(json) => &json.source,
+        ItemsSource::Jsonl(jsonl) => &jsonl.source,
+        ItemsSource::Objects(_) => return items.source.to_string(),
+    };
+    match path {
+        SourceFile::Path(path) => path.strip_prefix(&workflow.base).unwrap_or(path).display().to_string(),
+        SourceFile::S3 { .. } => items.source.to_string(),
+    }
+}
+
+/// The result of a thread's work. A panic there is a mistake of ours.
+pub(super) fn join<T>(joined: Result<T, tokio::task::JoinError>) -> Result<T> {
+    joined.map_err(|error| Error::bug(format!("a thread of the run ended by itself: {error}")))
+}

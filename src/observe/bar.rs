@@ -1,0 +1,95 @@
+//! A bar on a terminal: done, failed, rate and the time that is left.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::View;
+use super::lines::FAILURES_TOLD;
+use super::words::{count, duration, item_line, items};
+use crate::event::Event;
+use crate::outcome::Counts;
+
+/// Over how long the rate is measured.
+const RATE_OVER: Duration = Duration::from_secs(5);
+
+/// Draws the bar.
+pub(super) struct Bar {
+    bar: ProgressBar,
+    samples: std::collections::VecDeque<(Instant, u64)>,
+    told: u32,
+}
+
+impl Bar {
+    pub fn new() -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+        bar.set_style(style("{spinner} {msg}"));
+        Self { bar, samples: std::collections::VecDeque::new(), told: 0 }
+    }
+
+    fn update(&mut self, counts: &Counts, now: Instant) {
+        let ended = counts.ended();
+        self.bar.set_position(ended);
+        self.samples.push_back((now, ended));
+        while self.samples.len() > 2 && self.samples.front().is_some_and(|(at, _)| now.duration_since(*at) > RATE_OVER) {
+            self.samples.pop_front();
+        }
+        self.bar.set_message(self.message(counts, now));
+    }
+
+    fn message(&self, counts: &Counts, now: Instant) -> String {
+        let mut message = format!("{} of {}", count(counts.ended()), items(counts.total));
+        let not_done = counts.not_done();
+        if not_done > 0 {
+            message.push_str(&format!(", {} failed", count(not_done)));
+        }
+        if let Some((at, ended)) = self.samples.front() {
+            let seconds = now.duration_since(*at).as_secs_f64();
+            let rate = (counts.ended() - ended) as f64 / seconds;
+            if seconds > 0.2 && rate > 0.0 {
+                let left = Duration::from_secs_f64((counts.pending as f64 / rate).min(1e7));
+                message.push_str(&format!(", {}/s, {} left", count(rate.round() as u64), duration(left)));
+            }
+        }
+        message
+    }
+}
+
+impl View for Bar {
+    fn show(&mut self, event: &Event, now: Instant) {
+        match event {
+            Event::Started { .. } => self.bar.set_message("reading the list"),
+            Event::Listed { counts, .. } => {
+                self.bar.set_style(style("{bar:30.cyan/dim} {percent:>3} %  {msg}"));
+                self.bar.set_length(counts.total);
+                self.update(counts, now);
+            }
+            Event::Warning(text) => self.bar.println(format!("warning: {text}")),
+            Event::Progress(progress) => self.update(&progress.counts, now),
+            Event::Item { .. } => {
+                self.told += 1;
+                if self.told <= FAILURES_TOLD {
+                    self.bar.println(item_line(event).unwrap_or_default());
+                } else if self.told == FAILURES_TOLD + 1 {
+                    self.bar.println("more items fail; they are counted and kept in the results");
+                }
+            }
+            Event::Finished(_) => self.bar.finish_and_clear(),
+        }
+    }
+
+    fn tick(&mut self, _: Instant) {
+        self.bar.tick();
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    // The templates are ours; one that was wrong would show the default bar.
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━╌")
+}

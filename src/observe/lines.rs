@@ -1,0 +1,62 @@
+//! Sparse lines on stderr, for a log file or a CI: what is told at once, and every ten seconds how far the run is.
+
+use std::time::{Duration, Instant};
+
+use super::View;
+use super::words::{count, describe, item_line, items};
+use crate::event::{Event, Progress};
+
+/// How often a line says how far the run is.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Failures that are told one by one; the others are counted.
+pub(super) const FAILURES_TOLD: u32 = 10;
+
+/// Writes the lines.
+#[derive(Debug)]
+pub(super) struct Lines {
+    last: Option<Instant>,
+    latest: Option<Progress>,
+    told: u32,
+}
+
+impl Lines {
+    pub fn new() -> Self {
+        Self { last: None, latest: None, told: 0 }
+    }
+}
+
+impl View for Lines {
+    fn show(&mut self, event: &Event, now: Instant) {
+        match event {
+            Event::Listed { counts, batches } => {
+                eprintln!("{}, {} batches: {}", items(counts.total), count(*batches), describe(counts));
+                self.last = Some(now);
+            }
+            Event::Warning(text) => eprintln!("warning: {text}"),
+            Event::Progress(progress) => {
+                self.latest = Some(*progress);
+                self.tick(now);
+            }
+            Event::Item { .. } => {
+                self.told += 1;
+                if self.told <= FAILURES_TOLD {
+                    eprintln!("{}", item_line(event).unwrap_or_default());
+                } else if self.told == FAILURES_TOLD + 1 {
+                    eprintln!("more items fail; they are counted and kept in the results");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        if self.last.is_some_and(|last| now.duration_since(last) < EVERY) {
+            return;
+        }
+        if let Some(progress) = self.latest.take() {
+            eprintln!("{} of {}: {}", count(progress.counts.ended()), items(progress.counts.total), describe(&progress.counts));
+            self.last = Some(now);
+        }
+    }
+}

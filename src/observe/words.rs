@@ -1,0 +1,84 @@
+//! Numbers and runs in words, the same wherever they are shown.
+
+use std::time::Duration;
+
+use crate::event::Event;
+use crate::outcome::{Counts, ItemStatus, Outcome};
+use crate::report::Report;
+
+/// `1,234,567`
+pub(crate) fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 item`, `2 items`
+pub(crate) fn items(n: u64) -> String {
+    if n == 1 { "1 item".to_string() } else { format!("{} items", count(n)) }
+}
+
+/// `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`
+pub(crate) fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..10 => format!("{:.1} s", duration.as_secs_f64()),
+        10..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// `8,038 succeeded, 50 failed`: the states that there are.
+pub(crate) fn describe(counts: &Counts) -> String {
+    let parts: Vec<String> = ItemStatus::ALL
+        .into_iter()
+        .filter(|status| counts.of(*status) > 0)
+        .map(|status| format!("{} {status}", count(counts.of(status))))
+        .collect();
+    if parts.is_empty() { "none".to_string() } else { parts.join(", ") }
+}
+
+/// One line that adds up: `8,088 items: 8,038 succeeded, 50 failed; 81 batches, 8,088 tries, 8.2 s (986 items/s)`.
+pub(crate) fn summary(report: &Report) -> String {
+    let batches = if report.batches == 1 { "1 batch".to_string() } else { format!("{} batches", count(report.batches)) };
+    let tries = if report.attempts == 1 { "1 try".to_string() } else { format!("{} tries", count(report.attempts)) };
+    let seconds = report.elapsed.as_secs_f64();
+    let ended = report.items.ended();
+    let speed =
+        if seconds > 0.0 && ended > 0 { format!(" ({} items/s)", count((ended as f64 / seconds) as u64)) } else { String::new() };
+    format!("{}: {}; {batches}, {tries}, {}{speed}", items(report.items.total), describe(&report.items), duration(report.elapsed))
+}
+
+/// `failed: cats/7.jpg: Image.Truncated: … (1 try)`
+pub(super) fn item_line(event: &Event) -> Option<String> {
+    let Event::Item { key, outcome, attempts } = event else { return None };
+    let failure = match outcome {
+        Outcome::Failed(failure) | Outcome::Unknown(failure) => failure,
+        _ => return None,
+    };
+    let tries = if *attempts > 1 { format!(" ({attempts} tries)") } else { String::new() };
+    Some(format!("{}: {key}: {failure}{tries}", outcome.status()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_and_times_have_their_unit() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(duration(Duration::from_millis(8249)), "8.2 s");
+        assert_eq!(duration(Duration::from_secs(200)), "3 min 20 s");
+        assert_eq!(duration(Duration::from_secs(7500)), "2 h 5 min");
+        assert_eq!(items(1), "1 item");
+    }
+}

@@ -1,0 +1,34 @@
+//! [`Report`]: how a run stands, in one value.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use crate::outcome::{Counts, RunStatus};
+
+/// How a run stands: its verdict and its counts.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// The run's id.
+    pub run: String,
+    /// The workflow's name.
+    pub workflow: String,
+    /// The verdict, or that it is running or stopped.
+    pub status: RunStatus,
+    /// Items by state.
+    pub items: Counts,
+    /// How many batches the input was cut into.
+    pub batches: u64,
+    /// All tries at all items.
+    pub attempts: u64,
+    /// Time spent on it, over all its sessions, in milliseconds.
+    #[serde(rename = "elapsed_ms", serialize_with = "millis")]
+    pub elapsed: Duration,
+    /// Why it stopped before its end, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
+}
+
+fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(duration.as_millis().try_into().unwrap_or(u64::MAX))
+}

@@ -1,0 +1,248 @@
+//! The attempts at one item, and at a whole batch for the jobs that take one: run, judge, wait, again.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::backoff::Waits;
+use super::desk::{Begun, tell};
+use super::{Desk, Ended, Worker, panics};
+use crate::batch::Batch;
+use crate::expression::Scope;
+use crate::item::Item;
+use crate::job::{Attempt, JobError, JobErrorKind, Repeat};
+use crate::limits::OUTPUT_BYTES;
+use crate::outcome::{Failure, Outcome};
+use crate::units::write_duration;
+
+/// What one try at an item came to.
+enum Judged {
+    Ended(Outcome),
+    /// Another try may succeed, not before this long if the job said so.
+    Again {
+        failure: Failure,
+        not_before: Option<Duration>,
+    },
+    /// The run stops; the item stays pending.
+    Surroundings(JobError),
+}
+
+impl Worker {
+    /// Runs one item to its outcome. `None`: it stays pending, because the run stops.
+    pub(super) async fn attempts(&self, item: &Item, redrive: u32, desk: &dyn Desk) -> Option<Ended> {
+        let mut waits = None;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match self.one_try(item, attempts, redrive).await {
+                Judged::Ended(outcome) => return Some(Ended { outcome, attempts }),
+                Judged::Surroundings(error) => {
+                    desk.surroundings(item, error);
+                    return None;
+                }
+                Judged::Again { failure, not_before } => {
+                    let waits = waits.get_or_insert_with(|| Waits::new(&self.settings.retry));
+                    let Some(wait) = waits.next(fastrand::f64()) else {
+                        return Some(Ended { outcome: Outcome::Failed(failure), attempts });
+                    };
+                    if !self.wait(wait.max(not_before.unwrap_or_default())).await {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn one_try(&self, item: &Item, number: u32, redrive: u32) -> Judged {
+        let Some(deadline) = self.deadline() else {
+            let attempt = self.attempt(item, number, redrive, None, &self.never);
+            return self.judge(panics::catch(self.job.run(&attempt)).await);
+        };
+        let cancelled = CancellationToken::new();
+        let attempt = self.attempt(item, number, redrive, Some(deadline), &cancelled);
+        match tokio::time::timeout_at(deadline, panics::catch(self.job.run(&attempt))).await {
+            Ok(answer) => self.judge(answer),
+            Err(_) => {
+                // Work that goes on elsewhere looks at this before it publishes anything.
+                cancelled.cancel();
+                Judged::Ended(self.timed_out())
+            }
+        }
+    }
+
+    /// When the time of a try that begins now is up. A time that no clock can tell is none.
+    fn deadline(&self) -> Option<Instant> {
+        self.settings.item_timeout.and_then(|limit| Instant::now().checked_add(limit))
+    }
+
+    /// Runs all items of the batch together, again those that may succeed, until each has ended or the run stops.
+    pub(super) async fn run_whole(&self, batch: &Batch, desk: &dyn Desk) {
+        // The semaphore is never closed.
+        let _permit = self.in_flight.acquire().await;
+        if self.stop.is_cancelled() {
+            return;
+        }
+        let Some(marks) = self.mark_whole(batch, desk).await else { return };
+        let mut kept = true;
+        let mut left: Vec<&Item> = batch.items.iter().collect();
+        let mut waits = Waits::new(&self.settings.retry);
+        let mut number = 0;
+        while !left.is_empty() {
+            number += 1;
+            let answers = self.try_whole(batch, &left, number).await;
+            let mut again = Vec::new();
+            let mut longest = Duration::ZERO;
+            for (item, answer) in left.iter().zip(answers) {
+                match answer {
+                    Judged::Ended(outcome) => {
+                        kept &= tell(desk, item, Ended { outcome, attempts: number }, self.repeat).await;
+                    }
+                    Judged::Surroundings(error) => desk.surroundings(item, error),
+                    Judged::Again { failure, not_before } => {
+                        longest = longest.max(not_before.unwrap_or_default());
+                        again.push((*item, failure));
+                    }
+                }
+            }
+            if again.is_empty() {
+                break;
+            }
+            match waits.next(fastrand::f64()) {
+                Some(wait) => {
+                    left = again.into_iter().map(|(item, _)| item).collect();
+                    if !self.wait(wait.max(longest)).await {
+                        break;
+                    }
+                }
+                None => {
+                    for (item, failure) in again {
+                        let ended = Ended { outcome: Outcome::Failed(failure), attempts: number };
+                        kept &= tell(desk, item, ended, self.repeat).await;
+                    }
+                    break;
+                }
+            }
+        }
+        if kept {
+            for mark in marks {
+                desk.left(mark);
+            }
+        }
+    }
+
+    /// Marks every item of the batch. `None`: nothing may be started any more, and nothing is marked.
+    async fn mark_whole(&self, batch: &Batch, desk: &dyn Desk) -> Option<Vec<usize>> {
+        match desk.beginning(batch, self.repeat) {
+            Begun::Together(mark) => return Some(vec![mark]),
+            Begun::Stopped => return None,
+            Begun::Each => {}
+        }
+        let mut marks = Vec::with_capacity(batch.items.len());
+        for item in &batch.items {
+            match desk.starting(item, self.repeat).await {
+                Some(mark) => marks.push(mark),
+                None => {
+                    marks.into_iter().for_each(|mark| desk.left(mark));
+                    return None;
+                }
+            }
+        }
+        Some(marks)
+    }
+
+    async fn try_whole(&self, batch: &Batch, items: &[&Item], number: u32) -> Vec<Judged> {
+        let cancelled = CancellationToken::new();
+        let deadline = self.deadline();
+        let attempts =
+            items.iter().map(|item| self.attempt(item, number, batch.redrive_of(item.index), deadline, &cancelled)).collect();
+        let work = panics::catch(self.job.run_batch(attempts));
+        let answers = match deadline {
+            None => work.await,
+            Some(deadline) => match tokio::time::timeout_at(deadline, work).await {
+                Ok(answers) => answers,
+                Err(_) => {
+                    cancelled.cancel();
+                    return items.iter().map(|_| Judged::Ended(self.timed_out())).collect();
+                }
+            },
+        };
+        match answers {
+            Ok(answers) => answers.into_iter().map(|answer| self.judge(Ok(answer))).collect(),
+            Err(panic) => items.iter().map(|_| self.judge(Err(panic.clone()))).collect(),
+        }
+    }
+
+    fn attempt<'a>(
+        &'a self,
+        item: &'a Item,
+        number: u32,
+        redrive: u32,
+        deadline: Option<Instant>,
+        cancelled: &'a CancellationToken,
+    ) -> Attempt<'a> {
+        Attempt {
+            number,
+            redrive,
+            item,
+            scope: Scope::params(&self.settings.params).with_item(&item.value),
+            workflow: &self.settings.workflow,
+            deadline,
+            cancelled,
+            cores: &self.cores,
+        }
+    }
+
+    fn judge(&self, answer: Result<Result<Value, JobError>, String>) -> Judged {
+        let error = match answer {
+            Ok(Ok(output)) => return Judged::Ended(checked(output)),
+            Ok(Err(error)) => error,
+            Err(panic) => return Judged::Ended(self.cut_off(Failure::new("Job.Panicked", panic))),
+        };
+        let failure = Failure::new(error.name(), error.cause());
+        match error.kind {
+            JobErrorKind::Transient => Judged::Again { failure, not_before: None },
+            JobErrorKind::Throttled(not_before) => Judged::Again { failure, not_before },
+            JobErrorKind::Permanent => Judged::Ended(Outcome::Failed(failure)),
+            JobErrorKind::Unknown => Judged::Ended(Outcome::Unknown(failure)),
+            JobErrorKind::Skipped => Judged::Ended(Outcome::Skipped(failure.cause)),
+            JobErrorKind::Surroundings => Judged::Surroundings(error),
+        }
+    }
+
+    /// An item that did not come to its own end: failed, unless it may have had an effect that must not be repeated.
+    fn cut_off(&self, failure: Failure) -> Outcome {
+        match self.repeat {
+            Repeat::Safe | Repeat::Keyed => Outcome::Failed(failure),
+            Repeat::Unsafe => Outcome::Unknown(failure),
+        }
+    }
+
+    fn timed_out(&self) -> Outcome {
+        let limit = self.settings.item_timeout.unwrap_or_default();
+        self.cut_off(Failure::new("Item.TimedOut", format!("not done within `item_timeout`, {}", write_duration(limit))))
+    }
+
+    /// Waits, or less if the run stops: then `false`.
+    async fn wait(&self, wait: Duration) -> bool {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => false,
+            () = tokio::time::sleep(wait) => true,
+        }
+    }
+}
+
+fn checked(output: Value) -> Outcome {
+    // Most outputs are far below the limit; only a large one is written out to be measured.
+    if matches!(output, Value::Null | Value::Bool(_) | Value::Number(_)) {
+        return Outcome::Succeeded(output);
+    }
+    let bytes = crate::item::json_len(&output);
+    if bytes > OUTPUT_BYTES {
+        let cause = format!("the output has {bytes} bytes of JSON, at most {OUTPUT_BYTES} are kept");
+        return Outcome::Failed(Failure::new("Output.TooLarge", cause));
+    }
+    Outcome::Succeeded(output)
+}

@@ -1,0 +1,151 @@
+//! One child execution: takes a batch, does the job on every item, tells every outcome as soon as it is known.
+//!
+//! **The seam.** A run on this machine and a Lambda function both call [`Worker::run`]; what differs between them is above
+//! it. The worker retries *items*. It never sees a workflow, writes no record and does not know how many other workers there
+//! are: what it starts and what has ended it tells a [`Desk`].
+
+mod attempts;
+mod backoff;
+mod desk;
+mod panics;
+mod trial;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use desk::{Begun, Desk, Ended};
+pub(crate) use panics::keep_quiet;
+pub use trial::{Trial, Tried};
+
+use crate::batch::Batch;
+use crate::expression::Params;
+use crate::item::Item;
+use crate::job::{AnyJob, JobKind, Repeat, Work};
+use crate::retry::Retry;
+
+/// Items that one process works on at once for each core, when the job is CPU-bound: enough for S3 to stay ahead of the
+/// processor, few enough that a crash puts few items under suspicion.
+const CPU_ITEMS_A_CORE: usize = 32;
+
+/// Items of a batch at once, when the job waits for a network or disk.
+const IO_CONCURRENCY: usize = 16;
+
+/// What a worker needs to know of the workflow.
+#[derive(Debug, Clone)]
+pub(crate) struct WorkerSettings {
+    pub workflow: Arc<str>,
+    pub params: Params,
+    pub retry: Retry,
+    pub item_timeout: Option<Duration>,
+    /// `batch.concurrency`; `None` for the default of the job's kind of work.
+    pub concurrency: Option<u32>,
+}
+
+/// Works batches. Made once per process; [`Worker::run`] is called for many batches at once.
+pub(crate) struct Worker {
+    job: Arc<dyn AnyJob>,
+    repeat: Repeat,
+    whole_batch: bool,
+    settings: WorkerSettings,
+    concurrency: usize,
+    cores: Arc<Semaphore>,
+    in_flight: Arc<Semaphore>,
+    most_in_flight: usize,
+    stop: CancellationToken,
+    never: CancellationToken,
+}
+
+impl Worker {
+    /// A worker for this job. Once `stop` is cancelled no item is started or tried again; what runs ends.
+    pub fn new(kind: &JobKind, job: Arc<dyn AnyJob>, settings: WorkerSettings, stop: CancellationToken) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let (concurrency, most_in_flight) = match kind.work {
+            Work::Io => (IO_CONCURRENCY, Semaphore::MAX_PERMITS),
+            Work::Cpu => (cores, cores * CPU_ITEMS_A_CORE),
+        };
+        let concurrency = settings.concurrency.map_or(concurrency, |given| given as usize).max(1);
+        Self {
+            job,
+            repeat: kind.repeat,
+            whole_batch: kind.whole_batch,
+            settings,
+            concurrency,
+            cores: Arc::new(Semaphore::new(cores)),
+            in_flight: Arc::new(Semaphore::new(most_in_flight)),
+            most_in_flight,
+            stop,
+            never: CancellationToken::new(),
+        }
+    }
+
+    /// How many child executions can be busy at once: more would only hold memory. At least 1.
+    pub fn useful_children(&self) -> usize {
+        self.most_in_flight
+    }
+
+    /// Works every item of the batch that is not ended when `stop` is cancelled; what is left over stays pending.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: an item in flight would be dropped without an outcome.
+    pub async fn run(&self, batch: &Batch, desk: &dyn Desk) {
+        if self.whole_batch {
+            self.run_whole(batch, desk).await;
+            return;
+        }
+        let place = match desk.beginning(batch, self.repeat) {
+            Begun::Together(place) => Some(place),
+            Begun::Each => None,
+            Begun::Stopped => return,
+        };
+        let each = place.is_none();
+        let mut kept = true;
+        let mut waiting = batch.items.iter();
+        let mut running: FuturesUnordered<_> =
+            waiting.by_ref().take(self.concurrency).map(|item| self.run_item(batch, item, each, desk)).collect();
+        while let Some(told) = running.next().await {
+            kept &= told;
+            if let Some(item) = waiting.next() {
+                running.push(self.run_item(batch, item, each, desk));
+            }
+        }
+        if let (Some(place), true) = (place, kept) {
+            desk.left(place);
+        }
+    }
+
+    /// Runs one item. `false`: how it ended could not be kept.
+    async fn run_item(&self, batch: &Batch, item: &Item, each: bool, desk: &dyn Desk) -> bool {
+        // The semaphore is never closed.
+        let _permit = self.in_flight.acquire().await;
+        if self.stop.is_cancelled() {
+            return true;
+        }
+        let mark = match each {
+            true => match desk.starting(item, self.repeat).await {
+                Some(mark) => Some(mark),
+                None => return true,
+            },
+            false => None,
+        };
+        let kept = match self.attempts(item, batch.redrive_of(item.index), desk).await {
+            Some(ended) => desk::tell(desk, item, ended, self.repeat).await,
+            // It came to its own end without an outcome: nothing is in flight any more.
+            None => true,
+        };
+        if let (Some(mark), true) = (mark, kept) {
+            desk.left(mark);
+        }
+        kept
+    }
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("settings", &self.settings).field("concurrency", &self.concurrency).finish_non_exhaustive()
+    }
+}
