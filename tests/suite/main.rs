@@ -2,6 +2,8 @@
 
 mod attempts;
 mod bad;
+mod full_disk;
+mod plugin;
 mod prune;
 mod redrive;
 mod results;
