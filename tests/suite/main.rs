@@ -2,7 +2,9 @@
 
 mod attempts;
 mod bad;
+mod cut;
 mod full_disk;
+mod house;
 mod plugin;
 mod prune;
 mod redrive;
