@@ -4,6 +4,7 @@ mod attempts;
 mod bad;
 mod cut;
 mod full_disk;
+mod golden;
 mod house;
 mod plugin;
 mod prune;
