@@ -85,12 +85,14 @@ impl Error {
     /// Several mistakes found at once, the first one in front.
     ///
     /// `None` if the list is empty.
-    pub fn all(mut errors: Vec<Error>) -> Option<Self> {
-        if errors.is_empty() {
-            return None;
+    pub fn all(errors: Vec<Error>) -> Option<Self> {
+        let mut errors = errors.into_iter();
+        let mut first = errors.next()?;
+        for mut error in errors {
+            let others = std::mem::take(&mut error.0.others);
+            first.0.others.push(error);
+            first.0.others.extend(others);
         }
-        let mut first = errors.remove(0);
-        first.0.others.append(&mut errors);
         Some(first)
     }
 

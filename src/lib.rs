@@ -1,4 +1,7 @@
-//! fanfold: an ordered third-party request orchestrator. *Fan* out the items; *fold* each chain.
+//! fanfold: one job over many items, and one true outcome for each. *Fan* out the items; *fold* each chain.
+//!
+//! Made to become an orchestrator of ordered requests to third parties; what is here is the engine on one machine, the first job,
+//! [`job::image_resize`], and the door for jobs of one's own.
 //!
 //! A [workflow](Workflow) is one YAML file: where the items come from, what [job](Job) is done to each, what happens on failure.
 //! It is run on this machine, crash-safe: kill it at any instant, resume, and every item has exactly one outcome.

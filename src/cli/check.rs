@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{Surroundings, report};
+use super::Surroundings;
 use crate::error::{Error, Result};
 use crate::observe::JsonLines;
 use crate::workflow::Workflow;
@@ -30,7 +30,7 @@ impl Check {
                         eprintln!("{}: no mistake found", at.shown(file).display());
                     }
                 }
-                Err(error) => mistakes.extend(error.each().cloned()),
+                Err(error) => mistakes.push(error),
             }
         }
         match Error::all(mistakes) {

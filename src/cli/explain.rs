@@ -77,7 +77,10 @@ fn entries(at: &Surroundings) -> Vec<Entry> {
         let config =
             at_path(&schema, &schema["properties"]["job"]).and_then(|job| at_path(&schema, &job["properties"][kind.name]));
         if let Some(config) = config {
-            entries.push(Entry { name: kind.name.to_string(), text: job_text(&schema, config) });
+            let mut text = job_text(&schema, config);
+            text.push_str(&shape("An item has", (kind.input_schema)().as_value()));
+            text.push_str(&shape("Of a success is kept", (kind.output_schema)().as_value()));
+            entries.push(Entry { name: kind.name.to_string(), text });
             settings(&schema, config, kind.name, 0, &mut entries);
         }
     }
@@ -87,13 +90,24 @@ fn entries(at: &Surroundings) -> Vec<Entry> {
 
 /// A job: what it does and every setting in a line.
 fn job_text(schema: &Value, config: &Value) -> String {
-    let mut text = description(config).to_string();
-    text.push_str("\n\nSettings:");
-    let required: Vec<&str> = config["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    for (name, property) in config["properties"].as_object().into_iter().flatten() {
+    format!("{}\n\nSettings:{}", description(config), fields(schema, config))
+}
+
+/// The fields of what a job takes or gives; nothing if that may be anything.
+fn shape(title: &str, schema: &Value) -> String {
+    let fields = fields(schema, schema);
+    if fields.is_empty() { String::new() } else { format!("\n\n{title}:{fields}") }
+}
+
+/// A line for each field of an object.
+fn fields(root: &Value, object: &Value) -> String {
+    let required: Vec<&str> = object["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut text = String::new();
+    for (name, property) in object["properties"].as_object().into_iter().flatten() {
         let must = if required.contains(&name.as_str()) { " (required)" } else { "" };
-        let property = at_path(schema, property).map_or("", description);
-        text.push_str(&format!("\n  {name}{must}: {}", property.replace('\n', " ")));
+        let own = property["description"].as_str();
+        let about = own.or_else(|| at_path(root, property).map(description)).unwrap_or_default().replace('\n', " ");
+        text.push_str(format!("\n  {name}{must}: {about}").trim_end_matches([':', ' ']));
     }
     text
 }

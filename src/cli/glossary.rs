@@ -67,7 +67,11 @@ pub(super) const ERRORS: &[(&str, &str)] = &[
     ("Item.TooLarge", "It alone is larger than a batch may be (`batch.max_bytes`, at most 256 KiB as on AWS)."),
     ("Item.Changed", "The file or object is another one than when the list was frozen. A redrive takes it as it is now."),
     ("Item.NotFound", "The file or object is not there any more."),
+    ("Item.Denied", "The file or object may not be read. Give access to it, then redrive."),
+    ("Item.InvalidKey", "`items.key` gave it no text and no integer. Repair the source or the expression and begin a new run."),
     ("Item.InvalidName", "Its name cannot be used: not UTF-8, or it would leave the destination."),
+    ("Destination.Exists", "What would be written is there already, and `on_exists: fail` says to leave it."),
+    ("Destination.InvalidName", "The destination does not take a file of this name."),
     ("Output.TooLarge", "What the job said about it is more than 64 KiB of JSON."),
     (
         "Worker.Crashed",

@@ -11,7 +11,7 @@ use crate::nearest::nearest;
 use crate::observe::JsonLines;
 use crate::workflow::{self, Workflow};
 
-/// Writes NAME.yaml: a workflow with every setting of the job, the optional ones as comments with their meaning.
+/// Writes NAME.yaml: a workflow with every setting of the job, most of the optional ones as comments, each with its meaning.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  fanfold new thumbnails --job image_resize --from photos/")]
 pub(super) struct New {
@@ -61,17 +61,21 @@ impl New {
         text.push_str("batch: { max_items: 100 }\nmax_concurrency: 100      # batches at once\ntolerated_failure: 0%     # or a count\njob:\n");
         text.push_str(&format!("  {}:\n", self.job));
         let required: Vec<&str> = config["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let mut set = false;
         for (name, property) in config["properties"].as_object().into_iter().flatten() {
             let example = example(schema, property, name);
             let about =
                 property["description"].as_str().map(|text| format!("  # {}", text.replace('\n', " "))).unwrap_or_default();
-            let comment = if required.contains(&name.as_str()) { "" } else { "# " };
+            // An example of its own says that the setting belongs into a workflow; one with a format is the type's.
+            let exemplary = !property["examples"].is_null() && property["format"].is_null();
+            let comment = if exemplary || required.contains(&name.as_str()) { "" } else { "# " };
+            set |= comment.is_empty();
             text.push_str(&format!("    {comment}{name}: {example}{about}\n"));
         }
         if config["properties"].as_object().is_none_or(serde_json::Map::is_empty) {
             text.truncate(text.len() - 1);
             text.push_str(" {}\n");
-        } else if required.is_empty() {
+        } else if !set {
             text = text.replacen(&format!("  {}:\n", self.job), &format!("  {}: {{}}\n", self.job), 1);
         }
         Ok(text)

@@ -10,7 +10,7 @@ use super::{Surroundings, report};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::local::{Redrive, Run, RunFolder, Session, dry_run};
-use crate::observe::{JsonLines, Watcher, count, items};
+use crate::observe::{JsonLines, Watcher, batches, count, items};
 use crate::outcome::RunStatus;
 use crate::workflow::{Bound, Workflow};
 
@@ -261,9 +261,9 @@ fn preview(workflow: &Workflow, bound: &Bound, at: &Surroundings) -> Result<u8> 
         report::data(format!("and {} more", count(preview.items - preview.first.len() as u64)));
     }
     eprintln!(
-        "{} in {} batches, {} left out, {} damaged; nothing was done",
+        "{} in {}, {} left out, {} damaged; nothing was done",
         items(preview.items),
-        count(preview.batches),
+        batches(preview.batches),
         count(preview.skipped),
         count(preview.failed)
     );

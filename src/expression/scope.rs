@@ -20,12 +20,6 @@ impl Params {
     }
 }
 
-impl From<Arc<Value>> for Params {
-    fn from(values: Arc<Value>) -> Self {
-        Self(values)
-    }
-}
-
 /// What an expression may name: `params`, and `item` where there is one. A few pointers, cheap to make for every item.
 ///
 /// ```

@@ -166,3 +166,23 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_in_writing_is_everybodys_trouble_in_reading_the_items() {
+        use std::io::ErrorKind as Io;
+        for (io, reading, writing) in [
+            (Io::NotFound, "Item.NotFound", "Job.Surroundings"),
+            (Io::PermissionDenied, "Item.Denied", "Job.Surroundings"),
+            (Io::StorageFull, "Job.Surroundings", "Job.Surroundings"),
+            (Io::InvalidFilename, "Item.InvalidName", "Destination.InvalidName"),
+        ] {
+            let error = || StorageError::from_io("a", &io.into());
+            assert_eq!(JobError::from(error()).name(), reading, "{io:?}");
+            assert_eq!(JobError::from(error().while_writing()).name(), writing, "{io:?}");
+        }
+    }
+}

@@ -4,6 +4,8 @@
 
 mod attempt;
 mod error;
+#[cfg(feature = "image")]
+pub mod image_resize;
 pub(crate) mod in_job;
 mod registry;
 

@@ -9,7 +9,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -19,6 +18,7 @@ use crate::expression::Scope;
 /// The jobs a binary knows, by name.
 ///
 /// ```
+/// # #[cfg(feature = "image")]
 /// assert!(fanfold::Jobs::builtin().names().any(|name| name == "image_resize"));
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -27,7 +27,10 @@ pub struct Jobs(Vec<JobKind>);
 impl Jobs {
     /// The jobs that come with fanfold.
     pub fn builtin() -> Self {
-        Self::default()
+        let jobs = Self::default();
+        #[cfg(feature = "image")]
+        let jobs = jobs.with::<super::image_resize::ImageResize>();
+        jobs
     }
 
     /// Adds a job.
@@ -67,8 +70,10 @@ pub(crate) struct JobKind {
     pub publishes: bool,
     pub errors: &'static [(&'static str, &'static str)],
     pub config_schema: SchemaOf,
-    pub input_schema: SchemaOf,
-    pub output_schema: SchemaOf,
+    /// The whole schema of an item, and of what is kept of a success.
+    pub input_schema: fn() -> Schema,
+    pub output_schema: fn() -> Schema,
+    check: fn(&Value) -> Result<(), ConfigError>,
     make: fn(Value, &Setup) -> Result<Arc<dyn AnyJob>, ConfigError>,
 }
 
@@ -82,10 +87,16 @@ impl JobKind {
             publishes: J::PUBLISHES,
             errors: J::ERRORS,
             config_schema: J::Config::json_schema,
-            input_schema: J::Input::json_schema,
-            output_schema: J::Output::json_schema,
+            input_schema: whole_schema::<J::Input>,
+            output_schema: whole_schema::<J::Output>,
+            check: check::<J>,
             make: make::<J>,
         }
+    }
+
+    /// Whether settings with every expression over `params` resolved are what the job takes. Nothing is made or opened.
+    pub fn check(&self, config: &Value) -> Result<(), ConfigError> {
+        (self.check)(config)
     }
 
     /// Makes the job from its settings, with every expression over `params` resolved.
@@ -100,15 +111,26 @@ impl fmt::Debug for JobKind {
     }
 }
 
+fn whole_schema<T: JsonSchema>() -> Schema {
+    SchemaGenerator::default().into_root_schema_for::<T>()
+}
+
 fn make<J: Job>(config: Value, setup: &Setup) -> Result<Arc<dyn AnyJob>, ConfigError> {
-    let config = serde_path_to_error::deserialize(config).map_err(|error| {
+    Ok(Arc::new(J::new(typed::<J>(config)?, setup)?))
+}
+
+fn check<J: Job>(config: &Value) -> Result<(), ConfigError> {
+    typed::<J>(config.clone()).map(drop)
+}
+
+fn typed<J: Job>(config: Value) -> Result<J::Config, ConfigError> {
+    serde_path_to_error::deserialize(config).map_err(|error| {
         let setting = match error.path().to_string().as_str() {
             "." => String::new(),
             path => path.to_string(),
         };
         ConfigError::new(setting, error.into_inner().to_string())
-    })?;
-    Ok(Arc::new(J::new(config, setup)?))
+    })
 }
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -159,7 +159,7 @@ impl Record {
 
     /// Writes in one transaction: all of it is there afterwards, or nothing.
     pub fn write<T>(&mut self, what: &str, change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
-        let mut run = || -> rusqlite::Result<T> {
+        let run = || -> rusqlite::Result<T> {
             let transaction = self.db.transaction()?;
             let value = change(&transaction)?;
             transaction.commit()?;
@@ -285,6 +285,11 @@ impl Record {
             let mut statement = db.prepare("SELECT item, redrive, attempts FROM outcomes WHERE status = 0")?;
             statement.query_map([], |row| Ok((row.get::<_, i64>(0)? as u64, (row.get(1)?, row.get(2)?))))?.collect()
         })
+    }
+
+    /// Whether the run's process has died with something in flight.
+    pub fn has_crashed(&self) -> Result<bool> {
+        self.read(|db| db.query_row("SELECT EXISTS (SELECT 1 FROM crashes)", [], |row| row.get(0)))
     }
 
     /// Items in flight at so many crashes and not ended since.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::View;
-use super::words::{count, describe, item_line, items};
+use super::words::{batches, count, describe, item_line, items};
 use crate::event::{Event, Progress};
 
 /// How often a line says how far the run is.
@@ -29,8 +29,8 @@ impl Lines {
 impl View for Lines {
     fn show(&mut self, event: &Event, now: Instant) {
         match event {
-            Event::Listed { counts, batches } => {
-                eprintln!("{}, {} batches: {}", items(counts.total), count(*batches), describe(counts));
+            Event::Listed { counts, batches: n } => {
+                eprintln!("{}, {}: {}", items(counts.total), batches(*n), describe(counts));
                 self.last = Some(now);
             }
             Event::Warning(text) => eprintln!("warning: {text}"),

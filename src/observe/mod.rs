@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub(crate) use json::JsonLines;
-pub(crate) use words::{count, describe, duration, items, summary};
+pub(crate) use words::{batches, count, items, summary};
 
 use crate::event::{Event, Observer};
 

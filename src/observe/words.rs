@@ -24,6 +24,11 @@ pub(crate) fn items(n: u64) -> String {
     if n == 1 { "1 item".to_string() } else { format!("{} items", count(n)) }
 }
 
+/// `1 batch`, `2 batches`
+pub(crate) fn batches(n: u64) -> String {
+    if n == 1 { "1 batch".to_string() } else { format!("{} batches", count(n)) }
+}
+
 /// `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`
 pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -47,7 +52,7 @@ pub(crate) fn describe(counts: &Counts) -> String {
 
 /// One line that adds up: `8,088 items: 8,038 succeeded, 50 failed; 81 batches, 8,088 tries, 8.2 s (986 items/s)`.
 pub(crate) fn summary(report: &Report) -> String {
-    let batches = if report.batches == 1 { "1 batch".to_string() } else { format!("{} batches", count(report.batches)) };
+    let batches = batches(report.batches);
     let tries = if report.attempts == 1 { "1 try".to_string() } else { format!("{} tries", count(report.attempts)) };
     let seconds = report.elapsed.as_secs_f64();
     let ended = report.items.ended();

@@ -143,7 +143,8 @@ impl Dialect {
         let counted = self.fields(record, |field| {
             number += 1;
             if number <= columns {
-                length += escaped_len(&field);
+                // Leniently read, what is not UTF-8 is replaced by something longer.
+                length += if self.strict { escaped_len(&field) } else { escaped_len(String::from_utf8_lossy(&field).as_bytes()) };
             }
         });
         // A record that is no item takes no room in a batch but that of its own text.

@@ -271,7 +271,8 @@ impl Row<'_> {
             Format::Objects { .. } | Format::Json => format!("{source}, element {number}"),
             _ => match (self.source.line(self.offset), column) {
                 (Some(line), Some(column)) => format!("{source}:{line}:{column}"),
-                (Some(line), None) => format!("{source}:{line}, {} {number}", self.word()),
+                (Some(line), None) if matches!(input.format, Format::Csv { .. }) => format!("{source}:{line}, row {number}"),
+                (Some(line), None) => format!("{source}:{line}"),
                 (None, _) => format!("{source}, {} {number}", self.word()),
             },
         };

@@ -160,6 +160,8 @@ pub(super) fn escapable(byte: u8, delimiter: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn ends(rule: Rule, bytes: &[u8], piece: usize) -> Vec<Vec<u8>> {
@@ -204,5 +206,38 @@ mod tests {
         assert_eq!(strict, [&b"\"a\\\""[..], b"b\",c", b"d"]);
         let lax = ends(Rule::Csv { delimiter: b',', escapes: true }, text, 100);
         assert_eq!(lax, [&b"\"a\\\"\nb\",c"[..], b"d"]);
+    }
+
+    /// Pieces that are likely to meet every state.
+    fn csv_bytes() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            4 => Just(b",".to_vec()),
+            4 => Just(b"\"".to_vec()),
+            3 => Just(b"\n".to_vec()),
+            2 => Just(b"\r\n".to_vec()),
+            1 => Just(b"\\".to_vec()),
+            4 => proptest::collection::vec(any::<u8>(), 0..4),
+        ];
+        proptest::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn records_end_where_the_csv_crate_ends_them(bytes in csv_bytes(), piece in 1..20usize) {
+            // The csv crate takes a byte-order mark off, which is done elsewhere here.
+            let bytes = [b"x\n".as_slice(), &bytes].concat();
+            let mut judge = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes.as_slice());
+            let expected = judge.byte_records().filter(|record| record.is_ok()).count();
+            let rule = Rule::Csv { delimiter: b',', escapes: false };
+            prop_assert_eq!(ends(rule, &bytes, piece).len(), expected);
+        }
+
+        #[test]
+        fn escaped_records_do_not_depend_on_how_the_bytes_arrive(bytes in csv_bytes(), piece in 1..20usize) {
+            let rule = Rule::Csv { delimiter: b',', escapes: true };
+            prop_assert_eq!(ends(rule, &bytes, piece), ends(rule, &bytes, bytes.len()));
+        }
     }
 }

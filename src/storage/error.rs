@@ -50,7 +50,7 @@ impl StorageError {
     }
 
     /// `address` is the object or location as people write it.
-    pub(super) fn from_io(address: &str, error: &io::Error) -> Self {
+    pub(crate) fn from_io(address: &str, error: &io::Error) -> Self {
         use StorageErrorKind as Kind;
         use io::ErrorKind as Io;
         let (kind, words) = match error.kind() {
@@ -91,7 +91,7 @@ impl StorageError {
     }
 
     #[must_use]
-    pub(super) fn while_writing(mut self) -> Self {
+    pub(crate) fn while_writing(mut self) -> Self {
         self.writing = true;
         self
     }
@@ -144,5 +144,45 @@ impl From<StorageError> for crate::Error {
             Some(hint) => made.hint(hint),
             None => made,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+    use crate::ErrorKind;
+
+    fn of(errno: Errno) -> StorageError {
+        StorageError::from_io("out/a.jpg", &errno.into())
+    }
+
+    #[test]
+    fn the_systems_errors_are_told_apart() {
+        use StorageErrorKind as Kind;
+        for (errno, kind, words) in [
+            (Errno::NOENT, Kind::NotFound, "does not exist"),
+            (Errno::LOOP, Kind::NotFound, "is a symbolic link that leads to itself"),
+            (Errno::ACCESS, Kind::Denied, "access is denied"),
+            (Errno::PERM, Kind::Denied, "access is denied"),
+            (Errno::ROFS, Kind::Denied, "the file system is read-only"),
+            (Errno::NOSPC, Kind::NoSpace, "the disk is full"),
+            (Errno::DQUOT, Kind::NoSpace, "the disk quota is used up"),
+            (Errno::NAMETOOLONG, Kind::BadName, "the name is too long, or not valid here"),
+            (Errno::ISDIR, Kind::Other, "is a folder"),
+        ] {
+            assert_eq!((of(errno).kind(), of(errno).detail()), (kind, format!("`out/a.jpg`: {words}").as_str()));
+        }
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::IO, Errno::STALE, Errno::TIMEDOUT] {
+            assert_eq!(of(errno).kind(), Kind::Transient);
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_a_mistake_only_where_it_was_to_be_read() {
+        assert_eq!(crate::Error::from(of(Errno::NOENT)).kind(), ErrorKind::Refused);
+        assert_eq!(crate::Error::from(of(Errno::NOENT).while_writing()).kind(), ErrorKind::Surroundings);
+        assert_eq!(crate::Error::from(of(Errno::ACCESS)).kind(), ErrorKind::Surroundings);
     }
 }

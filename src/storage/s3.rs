@@ -171,7 +171,11 @@ impl S3 {
     {
         let SdkError::ServiceError(answer) = error else {
             let context = DisplayErrorContext(error).to_string();
-            let kind = if context.contains("redentials") { Kind::Unusable } else { Kind::Transient };
+            let kind = match error {
+                _ if context.contains("redentials") => Kind::Unusable,
+                SdkError::ConstructionFailure(_) => Kind::Other,
+                _ => Kind::Transient,
+            };
             return StorageError::new(kind, format!("`{address}`: no answer: {}", causes(error)));
         };
         let status = answer.raw().status().as_u16();
@@ -208,7 +212,8 @@ impl S3 {
             ("RequestTimeout" | "ConditionalRequestConflict" | "OperationAborted", _) | (_, 408 | 409) => Kind::Transient,
             (_, 404) => Kind::NotFound,
             (_, 401 | 403) => Kind::Denied,
-            (_, 500..) => Kind::Transient,
+            // An answer that ends early, or is that of something in between.
+            (_, 200..=299 | 500..) => Kind::Transient,
             _ => Kind::Other,
         };
         let words = match kind {

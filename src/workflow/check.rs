@@ -31,7 +31,10 @@ impl Finding {
 /// What is wrong with the section `name` of a workflow, whose value fits its schema.
 pub(super) fn section(name: &str, value: &Value) -> Vec<Finding> {
     let checked = match name {
-        "items" => typed::<ItemsConfig>(name, value).map(|_| Vec::new()),
+        "items" => match check_items(value) {
+            findings if findings.is_empty() => typed::<ItemsConfig>(name, value).map(|_| findings),
+            findings => Ok(findings),
+        },
         "batch" => typed::<BatchSettings>(name, value).map(|batch| check_batch(&batch)),
         "retry" => typed::<Retry>(name, value).map(|retry| check_retry(&retry)),
         "item_timeout" => Ok(check_timeout(value)),
@@ -52,13 +55,28 @@ pub(super) fn typed<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T,
     })
 }
 
+fn check_items(items: &Value) -> Vec<Finding> {
+    let Some(source) = ["csv", "json", "jsonl"].into_iter().find(|source| items.get(source).is_some()) else {
+        return Vec::new();
+    };
+    let globs = ["match", "exclude"].into_iter().filter(|name| items.get(name).is_some());
+    let wrong = |name| {
+        let detail = format!("globs are for `objects`, the items of `{source}` have no `Key`");
+        Finding::new(&format!("items.{name}"), detail).hint("use `where: \"{{ … }}\"`")
+    };
+    globs.map(wrong).collect()
+}
+
 fn check_batch(batch: &BatchSettings) -> Vec<Finding> {
     let most = CHILD_INPUT_BYTES as u64;
     match batch.max_bytes {
         0 => vec![Finding::new("batch.max_bytes", "no item fits into 0 bytes, at most 256KiB are allowed")],
         bytes if bytes > most => vec![
-            Finding::new("batch.max_bytes", format!("{bytes} bytes are too many, a child execution takes at most {most}"))
-                .hint("write `256KiB`"),
+            Finding::new(
+                "batch.max_bytes",
+                format!("a child execution takes at most 256KiB ({most} bytes), found {bytes} bytes"),
+            )
+            .hint("write `256KiB`"),
         ],
         _ => Vec::new(),
     }

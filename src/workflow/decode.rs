@@ -27,6 +27,8 @@ pub(super) struct Decoder<'a> {
     pub errors: Vec<Error>,
     /// Whether an expression stayed for want of a param.
     pub open: bool,
+    /// The top-level settings without a mistake and without an expression that stayed.
+    pub sections: Vec<(String, Value)>,
 }
 
 /// Where the walk is.
@@ -100,7 +102,13 @@ impl Decoder<'_> {
             },
             None => format!("{name}: expected {}, found {}", leaf::expected(shape), leaf::found(node)),
         };
-        self.error(node.at, detail, mismatch.hint);
+        let hint = match (&node.origin, mismatch.hint) {
+            (Some(_), Some(hint)) if hint == leaf::NO_QUOTES => {
+                Some("declare the param with the `type` that is meant".to_string())
+            }
+            (_, hint) => hint,
+        };
+        self.error(node.at, detail, hint);
         None
     }
 
@@ -132,6 +140,9 @@ impl Decoder<'_> {
             }
         }
         let mut mismatch = first.unwrap_or_default();
+        if scalar.is_absent() && shape.objects().next().is_some() {
+            mismatch = Mismatch::hint("an empty mapping is `{}`");
+        }
         if leaves > 1 || shape.kinds.len() > 1 || shape.expression {
             mismatch.detail = None;
         }
@@ -147,7 +158,7 @@ impl Decoder<'_> {
             Ok(expression) => expression,
             Err(error) => return self.refuse(node, scalar, field, &error),
         };
-        if let Err(error) = self.known.check(&expression, field.item, &field.path) {
+        if let Err(error) = self.known.check(&expression, field.item) {
             return self.refuse(node, scalar, field, &error);
         }
         let stays = Some(Value::String(scalar.text.clone()));

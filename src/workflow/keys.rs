@@ -24,7 +24,7 @@ impl Decoder<'_> {
             return self.told_apart(entries, &objects, shape, field);
         }
         let is_there = |name: &&str| entries.iter().any(|entry| entry.key == *name);
-        let chosen: Vec<_> = objects.iter().filter(|object| object.tags.iter().any(|tag| is_there(&tag))).collect();
+        let chosen: Vec<_> = objects.iter().filter(|object| object.tags.iter().any(is_there)).collect();
         let tags = || objects.iter().flat_map(|object| object.tags.iter().copied());
         if let [one] = chosen.as_slice() {
             return self.object(entries, one, field);
@@ -98,7 +98,12 @@ impl Decoder<'_> {
                 object.properties.iter().find(|(name, _)| *name == entry.key).map(|(_, schema)| *schema).or(object.others);
             match schema {
                 Some(schema) => {
+                    let open = std::mem::replace(&mut self.open, false);
                     let value = self.value(&entry.value, schema, &field.entry(entry));
+                    if let (true, false, Some(value)) = (field.path.is_empty(), self.open, &value) {
+                        self.sections.push((entry.key.clone(), value.clone()));
+                    }
+                    self.open |= open;
                     values.push((entry.key.clone(), value));
                 }
                 None => {

@@ -9,6 +9,9 @@ use super::tree::{Node, NodeKind, Scalar};
 use crate::nearest::nearest;
 use crate::units::{parse_bytes, parse_duration, parse_percent};
 
+/// The hint for a number or a boolean in quotes.
+pub(super) const NO_QUOTES: &str = "remove the quotes";
+
 /// Why a text is not what is meant.
 #[derive(Debug, Default)]
 pub(super) struct Mismatch {
@@ -37,7 +40,7 @@ pub(super) fn read(scalar: &Scalar, leaf: Leaf, fields: &Map<String, Value>, bas
         Leaf::Boolean => match (text, scalar.plain) {
             ("true", true) => Ok(Value::Bool(true)),
             ("false", true) => Ok(Value::Bool(false)),
-            ("true" | "false", false) => Err(Mismatch::hint("remove the quotes")),
+            ("true" | "false", false) => Err(Mismatch::hint(NO_QUOTES)),
             _ => Err(match text.to_ascii_lowercase().as_str() {
                 "yes" | "on" | "y" | "true" => Mismatch::hint("write `true`"),
                 "no" | "off" | "n" | "false" => Mismatch::hint("write `false`"),
@@ -47,10 +50,10 @@ pub(super) fn read(scalar: &Scalar, leaf: Leaf, fields: &Map<String, Value>, bas
         Leaf::Integer | Leaf::Number => {
             let number = if leaf == Leaf::Integer { integer(text) } else { integer(text).or_else(|| float(text)) };
             let Some(number) = number else {
-                return Err(wrong_number(text, leaf));
+                return Err(wrong_number(text));
             };
             if !scalar.plain {
-                return Err(Mismatch::hint("remove the quotes"));
+                return Err(Mismatch::hint(NO_QUOTES));
             }
             if in_range(&number, fields) { Ok(Value::Number(number)) } else { Err(Mismatch::default()) }
         }
@@ -141,14 +144,11 @@ pub(super) fn free(scalar: &Scalar) -> Value {
     }
 }
 
-fn wrong_number(text: &str, leaf: Leaf) -> Mismatch {
-    let without = text.replace('_', "").replace(',', "");
+fn wrong_number(text: &str) -> Mismatch {
+    let without = text.replace(['_', ','], "");
     let plain = without.trim_start_matches('0');
     if plain != text && !plain.is_empty() && integer(plain).is_some() {
         return Mismatch::hint(format!("did you mean `{plain}`?"));
-    }
-    if leaf == Leaf::Integer && float(text).is_some() {
-        return Mismatch::hint("it has no fraction");
     }
     Mismatch::default()
 }
@@ -166,7 +166,7 @@ fn in_range(number: &Number, fields: &Map<String, Value>) -> bool {
         && !bound("exclusiveMaximum").is_some_and(|order| order.is_ge())
 }
 
-/// A path of this machine as an absolute one; `s3://…` stays.
+/// A path of this machine as an absolute one; `s3://…` stays. `base` is absolute and without links.
 pub(super) fn absolute(text: &str, base: &Path) -> Result<String, String> {
     if text.is_empty() {
         return Err("an empty text is not a path".to_string());
@@ -180,7 +180,14 @@ pub(super) fn absolute(text: &str, base: &Path) -> Result<String, String> {
             false => Err(format!("`{text}` is not a path: expected a path of this machine or `s3://bucket/…`")),
         };
     }
-    let text = text.strip_prefix("./").unwrap_or(text);
+    let mut text = text.strip_prefix("./").unwrap_or(text);
+    let mut base = base;
+    // The base has no links in it, so the folder above it is the one above it in its text.
+    while let (Some(rest), Some(above)) =
+        (text.strip_prefix("..").filter(|rest| rest.is_empty() || rest.starts_with('/')), base.parent())
+    {
+        (text, base) = (rest.trim_start_matches('/'), above);
+    }
     let path = if text.is_empty() || text == "." { base.to_path_buf() } else { base.join(text) };
     path.into_os_string().into_string().map_err(|_| format!("the folder `{}` has a name that is not UTF-8", base.display()))
 }
@@ -202,10 +209,7 @@ pub(super) fn url(text: &str) -> Result<String, String> {
 fn name(text: &str) -> Result<(), String> {
     let length = text.chars().count();
     if let Some(sign) = text.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_')) {
-        return Err(format!(
-            "`{text}` cannot be a name, for `{}`: allowed are letters, digits, `-` and `_`",
-            sign.escape_debug()
-        ));
+        return Err(format!("`{text}` has `{}` in it, a name is made of letters, digits, `-` and `_`", sign.escape_debug()));
     }
     match length {
         0 => Err("the name is empty".to_string()),

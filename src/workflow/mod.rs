@@ -27,7 +27,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Place, Result};
 use crate::expression::Params;
-use crate::job::{ConfigError, Jobs};
+use crate::job::{ConfigError, JobKind, Jobs};
 use check::Finding;
 use decode::{Decoder, Field};
 use names::Known;
@@ -36,6 +36,9 @@ pub use schema::schema;
 use settings::FileFields;
 pub use settings::{BatchSettings, JobSettings, Settings, StopRule};
 use tree::{LONGEST_FILE, Node, NodeKind, Spot};
+
+/// How many mistakes of a file are told.
+const MOST_TOLD: usize = 200;
 
 /// What every object of a folder or bucket has, as Step Functions lists them.
 const OBJECT_ATTRIBUTES: &[&str] = &["Key", "Size", "Etag", "LastModified", "StorageClass"];
@@ -59,6 +62,8 @@ pub struct Workflow {
     root: Arc<Node>,
     schema: Arc<Value>,
     known: Known,
+    /// The job, if it is one of the program's.
+    job: Option<JobKind>,
 }
 
 /// A workflow with the params of one run filled in.
@@ -84,7 +89,10 @@ impl Workflow {
         let text = tree::text(&bytes, &file)?;
         let absolute = std::path::absolute(path)
             .map_err(|error| Error::surroundings(format!("the working directory cannot be found: {error}")))?;
-        Self::parse(&text, &file, absolute.parent().unwrap_or(&absolute), jobs)
+        let folder = absolute.parent().unwrap_or(&absolute);
+        // Without links, so that `../` in the file means the folder above its own.
+        let base = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+        Self::parse(&text, &file, &base, jobs)
     }
 
     /// Checks the text of a workflow. `file` is what it is called in messages, `base` the absolute path of the folder that
@@ -103,6 +111,7 @@ impl Workflow {
             name: scalar("name").unwrap_or_default(),
             description: scalar("description"),
             known: known(&root),
+            job: job_of(&root, jobs),
             params,
             text: text.to_string(),
             base: base.to_path_buf(),
@@ -175,7 +184,7 @@ impl Workflow {
 
     /// The whole file as JSON over these params, and every mistake in it.
     fn decode(&self, params: &Params) -> (Option<Value>, Vec<Error>) {
-        let decoder = || Decoder {
+        let mut decoder = Decoder {
             schema: &self.schema,
             file: &self.file,
             base: &self.base,
@@ -183,20 +192,21 @@ impl Workflow {
             params,
             errors: Vec::new(),
             open: false,
+            sections: Vec::new(),
         };
-        let mut whole = decoder();
-        let value = whole.value(&self.root, &self.schema, &Field::root());
-        let mut errors = whole.errors;
-        for entry in self.root.entries() {
-            let mut part = decoder();
-            let schema = self.schema.get("properties").and_then(|properties| properties.get(&entry.key));
-            let field = Field { path: entry.key.clone(), key_at: entry.key_at, ..Field::root() };
-            let value = schema.and_then(|schema| part.value(&entry.value, schema, &field));
-            if let (Some(value), false) = (value, part.open) {
-                errors.extend(check::section(&entry.key, &value).into_iter().map(|finding| self.told(finding)));
-            }
-        }
+        let value = decoder.value(&self.root, &self.schema, &Field::root());
+        let Decoder { mut errors, sections, .. } = decoder;
+        let findings = sections.iter().flat_map(|(name, value)| check::section(name, value));
+        errors.extend(findings.map(|finding| self.told(finding)));
+        errors.extend(sections.iter().filter(|(name, _)| name == "job").filter_map(|(_, value)| self.check_job(value)));
         (value, errors)
+    }
+
+    /// What only the job's own types can say of its settings.
+    fn check_job(&self, section: &Value) -> Option<Error> {
+        let job = self.job.as_ref()?;
+        let error = job.check(section.get(job.name)?).err()?;
+        Some(self.place_config_error(&error))
     }
 
     fn told(&self, finding: Finding) -> Error {
@@ -264,15 +274,25 @@ fn check_version(root: &Node, file: &Arc<str>) -> Result<()> {
     Err(Error::refused(detail).at(Some(version.value.at.in_file(file))))
 }
 
+fn job_of(root: &Node, jobs: &Jobs) -> Option<JobKind> {
+    let job = root.get("job")?.value.entries().first()?;
+    jobs.get(&job.key).copied()
+}
+
 fn known(root: &Node) -> Known {
     let keys = |name| root.get(name).map(|entry| entry.value.entries()).unwrap_or_default();
     let objects = keys("items").iter().any(|entry| entry.key == "objects");
     Known { params: keys("params").iter().map(|entry| entry.key.clone()).collect(), item: objects.then_some(OBJECT_ATTRIBUTES) }
 }
 
-/// Every mistake once, in the order of the file.
+/// Every mistake once, in the order of the file. Nobody reads more than [`MOST_TOLD`]; how many there are is told.
 fn all(mut errors: Vec<Error>) -> Option<Error> {
     errors.sort_by(|a, b| a.place().cmp(&b.place()));
     errors.dedup_by(|a, b| a.to_string() == b.to_string());
+    if errors.len() > MOST_TOLD {
+        let more = errors.len() - MOST_TOLD;
+        errors.truncate(MOST_TOLD);
+        errors.push(Error::refused(format!("{more} more mistakes are not shown")));
+    }
     Error::all(errors)
 }

@@ -16,8 +16,8 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Checks the names of `expression`; `item` says whether it may name the item, `field` is where it stands.
-    pub fn check(&self, expression: &Expression, item: bool, field: &str) -> Result<(), ExpressionError> {
+    /// Checks the names of `expression`; `item` says whether it may name the item.
+    pub fn check(&self, expression: &Expression, item: bool) -> Result<(), ExpressionError> {
         for name in expression.names() {
             let wrong = |detail: String| ExpressionError::new(name.offset(), detail);
             match (name.root(), name.attribute()) {
@@ -25,7 +25,11 @@ impl Known {
                 ("item", Some(attribute)) if item => self.attribute(attribute, name.offset())?,
                 ("params", None) => {}
                 ("item", None) if item => {}
-                ("item", _) => return Err(wrong(format!("`{field}` is the same for all items, only `params` is known in it"))),
+                ("item", _) => {
+                    return Err(wrong(
+                        "`item` is not known here, only `params`: the setting is the same for all items".to_string(),
+                    ));
+                }
                 (root, _) if LATER.contains(&root) => {
                     return Err(wrong(format!("`{root}` is not known in expressions in this version of fanfold")));
                 }

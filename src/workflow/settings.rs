@@ -30,7 +30,7 @@ pub struct Settings {
     pub retry: Retry,
     /// When to stop before all items are done.
     pub stop: StopRule,
-    /// How long one try at an item may take. Default without end.
+    /// How long one try at an item may take; its waits between tries do not count. Default without end.
     pub item_timeout: Option<Duration>,
     /// What is done to each item.
     pub job: JobSettings,
@@ -128,7 +128,8 @@ pub(super) struct FileFields {
     /// When to stop before all items are done.
     #[serde(default)]
     stop: StopRule,
-    /// How long one try at an item may take, such as `30s`. Default without end.
+    /// How long one try at an item may take, such as `30s`; a job that takes whole batches has it for a try at a batch. A try that
+    /// takes longer is cut off, and the item is failed: `Item.TimedOut`. Default without end.
     #[serde(default, deserialize_with = "duration")]
     #[schemars(with = "DurationText")]
     item_timeout: Option<Duration>,

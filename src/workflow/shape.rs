@@ -89,15 +89,15 @@ impl<'s> Shape<'s> {
             let target = target.strip_prefix('#').and_then(|pointer| root.pointer(pointer)).unwrap_or(&ANYTHING);
             return self.add(target, root, base, depth + 1);
         }
-        let object = object(fields, base);
+        let object = || object(fields, base);
         let choices = ["oneOf", "anyOf", "allOf"].into_iter().find_map(|key| fields.get(key).and_then(Value::as_array));
         if let Some(choices) = choices {
-            let base = (fields.contains_key("properties") || base.is_some()).then_some(&object);
-            choices.iter().for_each(|choice| self.add(choice, root, base, depth + 1));
+            let base = (fields.contains_key("properties") || base.is_some()).then(object);
+            choices.iter().for_each(|choice| self.add(choice, root, base.as_ref(), depth + 1));
             return;
         }
         if base.is_some() || fields.contains_key("properties") {
-            return self.kinds.push(Kind::Object(object));
+            return self.kinds.push(Kind::Object(object()));
         }
         if fields.get("pattern").and_then(Value::as_str) == Some(r"\{\{") {
             self.expression = true;
@@ -114,7 +114,7 @@ impl<'s> Shape<'s> {
         for kind in types {
             match kind {
                 "null" => self.nullable = true,
-                "object" => self.kinds.push(Kind::Object(object.clone())),
+                "object" => self.kinds.push(Kind::Object(object())),
                 "array" => self.kinds.push(Kind::List(fields)),
                 "integer" => self.kinds.push(Kind::Leaf(Leaf::Integer, fields)),
                 "number" => self.kinds.push(Kind::Leaf(Leaf::Number, fields)),

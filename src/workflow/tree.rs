@@ -17,6 +17,12 @@ const MOST_NODES: usize = 100_000;
 /// The most bytes of text in a file, that which aliases repeat included.
 const MOST_TEXT: usize = 8 * LONGEST_FILE;
 
+/// The longest line in which places inside a text are told, in bytes.
+const LONGEST_LINE: usize = 4096;
+
+/// The longest key, in bytes.
+const LONGEST_KEY: usize = 256;
+
 /// The most mappings and lists inside each other.
 const DEEPEST: usize = 64;
 
@@ -240,6 +246,8 @@ impl<'t> Builder<'t> {
             start.column += 1;
         }
         let line = self.lines.get(start.line as usize - 1).copied().unwrap_or_default();
+        // In a line of a megabyte, finding the column of each of its values would take forever.
+        let line = if line.len() > LONGEST_LINE { "" } else { line };
         let rest = line.char_indices().nth(start.column as usize - 1).map_or("", |(index, _)| &line[index..]);
         let start = (!text.is_empty() && rest.starts_with(text)).then_some(start);
         Scalar { text: text.to_string(), plain, start }
@@ -280,6 +288,11 @@ impl<'t> Builder<'t> {
             if key.is_empty() && plain {
                 return Err(self.error(key_at, "a key is missing in front of `:`"));
             }
+            if key.len() > LONGEST_KEY || key.chars().any(char::is_control) {
+                let detail =
+                    format!("a key of {} bytes: at most {LONGEST_KEY}, without control characters, are allowed", key.len());
+                return Err(self.error(key_at, detail));
+            }
             let next = self.next()?;
             let mut value = self.node(next, depth + 1)?;
             if value.scalar().is_some_and(Scalar::is_absent) {
@@ -306,7 +319,7 @@ impl<'t> Builder<'t> {
     fn alias(&mut self, anchor: usize, at: Spot) -> Result<Node, Error> {
         // An anchor is known only once its value is complete, so a value cannot hold itself.
         let Some(node) = self.anchors.get(&anchor) else {
-            return Err(self.error(at, "an alias that is part of what it stands for"));
+            return Err(self.error(at, "an alias cannot be part of what it stands for"));
         };
         let (nodes, bytes) = weight(node);
         self.count(at, nodes, bytes)?;
@@ -315,6 +328,7 @@ impl<'t> Builder<'t> {
 
     fn refuse_tag(&mut self, tag: Option<&Cow<'t, Tag>>, at: Spot) {
         if let Some(tag) = tag {
+            let tag = tag.to_string().replace("tag:yaml.org,2002:!", "!!");
             let error = self.error(at, format!("the tag `{tag}` is not known, workflows have no tags"));
             self.errors.push(error.hint("remove it; a text that looks like a number is written in quotes"));
         }
@@ -339,7 +353,22 @@ impl<'t> Builder<'t> {
             }
         }
         let info = error.info().trim_end_matches('.');
-        self.error(at, format!("not well-formed YAML: {info}"))
+        let rest: String = line(at.line).chars().skip(at.column as usize - 1).collect();
+        if info.ends_with("found unknown anchor") {
+            let name: String = rest.chars().skip(1).take_while(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect();
+            return self.error(at, format!("`*{name}` stands for nothing, there is no `&{name}` above"));
+        }
+        if let (true, Some(sign)) = (info.starts_with("unexpected character"), rest.chars().next()) {
+            return self.error(at, format!("a value cannot begin with `{sign}`")).hint("put it in quotes");
+        }
+        let error = self.error(at, format!("not well-formed YAML: {info}"));
+        match info {
+            _ if info.starts_with("mapping values are not allowed") => error.hint("a text with `: ` in it needs quotes"),
+            _ if info.contains("in flow construct") => error.hint("close the `{` or `[` above"),
+            _ if info.contains("in quoted scalar") => error.hint("close the quotes"),
+            _ if info.contains("did not find expected key") => error.hint("indent the keys of a mapping alike"),
+            _ => error,
+        }
     }
 }
 

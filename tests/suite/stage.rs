@@ -146,6 +146,11 @@ impl Stage {
         finished(&self.json(code, args))
     }
 
+    /// Runs the program as it is installed, without the jobs of the tests.
+    pub fn run_fanfold(&self, args: &[&str]) -> Done {
+        Running::of(self.command_of(Path::new(env!("CARGO_BIN_EXE_fanfold")), args)).wait()
+    }
+
     pub fn spawn(&self, args: &[&str]) -> Running {
         Running::of(self.command(args))
     }

@@ -241,6 +241,20 @@ proptest! {
 }
 
 #[test]
+fn large_files_are_checked_in_time_and_told_in_part() {
+    let keys: String = (0..5_000).map(|n| format!("key{n}: x\n")).collect();
+    let error = parse(&format!("fanfold: 1\n{keys}")).expect_err("wrong");
+    assert_eq!(error.each().count(), 201);
+    assert_eq!(error.each().last().map(Error::detail), Some("4803 more mistakes are not shown"));
+    let list = vec!["x"; 90_000].join(",");
+    let text = format!(
+        "fanfold: 1\nname: a\nitems: {{ csv: {{ source: a.csv }} }}\njob: {{ everything: {{ text: x, names: [{list}] }} }}\n"
+    );
+    assert!(parse(&text).is_ok());
+    assert!(parse(&format!("{}: 1\n", "k".repeat(300))).is_err());
+}
+
+#[test]
 fn values_are_json() {
     let text =
         "fanfold: 1\nname: a\nitems: { json: { source: a.json } }\njob: { everything: { text: x, json: \"{{ item }}\" } }\n";

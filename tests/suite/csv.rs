@@ -1,0 +1,191 @@
+//! CSV: the csv crate is the judge of where a row ends, the header of what is in it.
+
+use fanfold::reader::{Input, Position};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::reader::{Stage, resumes_anywhere};
+
+fn csv(more: Value) -> Value {
+    let mut csv = json!({ "source": "$/a.csv" });
+    csv.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({ "csv": csv })
+}
+
+#[tokio::test]
+async fn the_cases_of_csv_spectrum() {
+    let stage = Stage::new();
+    for (text, expected) in [
+        ("first,last\nJohn,Doe", json!([{ "first": "John", "last": "Doe" }])),
+        ("a,b\n1,\"ha \"\"ha\"\" ha\"\n3,4\n", json!([{ "a": "1", "b": "ha \"ha\" ha" }, { "a": "3", "b": "4" }])),
+        ("a,b,c\n1,\"\",\"\"\n2,3,4\n", json!([{ "a": "1", "b": "", "c": "" }, { "a": "2", "b": "3", "c": "4" }])),
+        ("a,b\r\n1,\"\"\r\n2,3\r\n", json!([{ "a": "1", "b": "" }, { "a": "2", "b": "3" }])),
+        (
+            "key,val\n1,\"{\"\"type\"\": \"\"Point\"\", \"\"coordinates\"\": [102.0, 0.5]}\"\n",
+            json!([{ "key": "1", "val": "{\"type\": \"Point\", \"coordinates\": [102.0, 0.5]}" }]),
+        ),
+        (
+            "a,b,c\n1,2,3\n\"Once upon \na time\",5,6\r\n7,\"8\r\n\",9\n",
+            json!([
+                { "a": "1", "b": "2", "c": "3" },
+                { "a": "Once upon \na time", "b": "5", "c": "6" },
+                { "a": "7", "b": "8\r\n", "c": "9" },
+            ]),
+        ),
+        ("a,b\n1,ʤ\n\n\n\"x,y\",é", json!([{ "a": "1", "b": "ʤ" }, { "a": "x,y", "b": "é" }])),
+        ("\u{feff}\"a\",b\r1,2\r3,4", json!([{ "a": "1", "b": "2" }, { "a": "3", "b": "4" }])),
+        ("a\n \n\"\"\n,\n", json!([{ "a": " " }, { "a": "" }, null])),
+    ] {
+        stage.write("a.csv", text);
+        let input = stage.freeze(csv(json!({}))).await.unwrap();
+        resumes_anywhere(&stage, &input);
+        let items: Vec<_> = stage.items(&input).into_iter().map(|item| item.unwrap_or(Value::Null)).collect();
+        assert_eq!(Value::Array(items), expected, "{text:?}");
+    }
+}
+
+#[tokio::test]
+async fn delimiters_and_given_names() {
+    let stage = Stage::new();
+    for (name, delimiter) in [("comma", ","), ("pipe", "|"), ("semicolon", ";"), ("space", " "), ("tab", "\t")] {
+        stage.write("a.csv", ["1", "\"x\"\"y\"", "3\n"].join(delimiter));
+        let items = stage.all(csv(json!({ "delimiter": name, "header": ["a", "b", "c"] }))).await;
+        assert_eq!(items, [json!({ "a": "1", "b": "x\"y", "c": "3" })], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_row_is_its_items_failure_unless_step_functions_would_take_it() {
+    let stage = Stage::new();
+    stage.write("a.csv", b"a,b\n1,2\n3\n4,5,6\n\"x\ny\",z\n7,8\"\n\"9\"9,1\n\xff,1\n1,2".as_slice());
+    let input = stage.freeze(csv(json!({}))).await.unwrap();
+    let items = stage.items(&input);
+    let causes: Vec<_> = items.iter().filter_map(|item| item.as_ref().err()).map(|failure| failure.cause.as_str()).collect();
+    assert_eq!(
+        causes,
+        [
+            "a.csv:3, row 2: 1 field in the row, 2 in the header; it begins `3`",
+            "a.csv:4, row 3: 3 fields in the row, 2 in the header; it begins `4,5,6`",
+            "a.csv:7, row 5: a quote inside field 2, which does not begin with one; it begins `7,8\"`",
+            "a.csv:8, row 6: text behind the closing quote of field 1; it begins `\"9\"9,1`",
+            "a.csv:9, row 7: field 1 is not UTF-8 from its byte 1 on; it begins `\u{fffd},1`",
+        ]
+    );
+    let taken = stage.all(csv(json!({ "strict": false }))).await;
+    let expected = [("1", "2"), ("3", ""), ("4", "5"), ("x\ny", "z"), ("7", "8\""), ("99", "1"), ("\u{fffd}", "1"), ("1", "2")];
+    assert_eq!(taken, expected.map(|(a, b)| json!({ "a": a, "b": b })));
+}
+
+#[tokio::test]
+async fn a_row_that_is_too_long_fails_alone() {
+    let stage = Stage::new();
+    let long = "x,\"\"\n".repeat(2 << 20);
+    for strict in [true, false] {
+        stage.write("a.csv", format!("a,b\n1,2\n\"{long}\",3\n4,5\n"));
+        let input = stage.freeze(csv(json!({ "strict": strict }))).await.unwrap();
+        let items = stage.items(&input);
+        assert_eq!(
+            (items.len(), &items[0], &items[2]),
+            (3, &Ok(json!({ "a": "1", "b": "2" })), &Ok(json!({ "a": "4", "b": "5" })))
+        );
+        let cause = &items[1].as_ref().unwrap_err().cause;
+        assert!(
+            cause.starts_with("a.csv:3, row 2: 10485764 bytes in one row, at most 8388608; it begins `\"x,\"\"\\n"),
+            "{cause}"
+        );
+        resumes_anywhere(&stage, &input);
+    }
+}
+
+/// The rows as the csv crate sees them.
+fn judge(bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
+    reader.byte_records().map(|record| record.unwrap().iter().map(<[u8]>::to_vec).collect()).collect()
+}
+
+/// Rows and fields that are likely to meet every state of a reader.
+fn csv_bytes() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        4 => Just(b",".to_vec()),
+        4 => Just(b"\"".to_vec()),
+        3 => Just(b"\n".to_vec()),
+        2 => Just(b"\r\n".to_vec()),
+        1 => Just(b"\r".to_vec()),
+        1 => Just(b"\\".to_vec()),
+        4 => proptest::collection::vec(any::<u8>(), 0..4),
+    ];
+    proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+fn frozen(stage: &Stage, runtime: &tokio::runtime::Runtime, items: Value) -> Result<Input, String> {
+    runtime.block_on(stage.freeze(items)).map_err(|error| error.to_string())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rows_end_where_the_csv_crate_ends_them(bytes in csv_bytes()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let stage = Stage::new();
+        // A row of our own in front, so that nothing is taken for a mark of the encoding.
+        let bytes = [b"first\n", bytes.as_slice()].concat();
+        stage.write("a.csv", &bytes);
+        let expected = judge(&bytes);
+        match frozen(&stage, &runtime, csv(json!({ "header": ["a"] }))) {
+            Ok(input) => {
+                prop_assert_eq!(input.count() as usize, expected.len());
+                for (item, record) in stage.items(&input).iter().zip(&expected) {
+                    // What is taken strictly is what the csv crate reads.
+                    if let Ok(item) = item {
+                        prop_assert_eq!(record.len(), 1);
+                        prop_assert_eq!(item["a"].as_str().unwrap().as_bytes(), record[0].as_slice());
+                    }
+                }
+                resumes_anywhere(&stage, &input);
+            }
+            // The csv crate takes what follows an open quote as a row.
+            Err(error) => prop_assert!(error.contains("ends inside a quote"), "{}", error),
+        }
+        // Step Functions' way: nothing is asserted but that it ends, and that each row is an item.
+        if let Ok(input) = frozen(&stage, &runtime, csv(json!({ "header": ["a", "b"], "strict": false }))) {
+            prop_assert!(stage.items(&input).iter().all(Result::is_ok));
+            resumes_anywhere(&stage, &input);
+        }
+    }
+
+    #[test]
+    fn lines_of_any_bytes_are_items_or_failures(bytes in csv_bytes()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let stage = Stage::new();
+        stage.write("a.jsonl", [b"{}\n", bytes.as_slice()].concat());
+        let input = frozen(&stage, &runtime, json!({ "jsonl": { "source": "$/a.jsonl" } })).unwrap();
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
+        prop_assert_eq!(input.count() as usize, lines + 1);
+        stage.items(&input);
+        resumes_anywhere(&stage, &input);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_cut_off_is_never_silently_short() {
+    let stage = Stage::new();
+    let text = "id,name,note\n1,Ada,\"a, \"\"b\"\"\nc\"\n2,Bob,\n3,\"Cy\",é\n";
+    stage.write("a.csv", text);
+    let whole = stage.all(csv(json!({}))).await;
+    assert_eq!(whole.len(), 3);
+    // Where each row begins, and the end.
+    let rows = [13, 32, 39, text.len()];
+    for cut in 0..text.len() {
+        stage.write("a.csv", &text.as_bytes()[..cut]);
+        let Ok(input) = stage.freeze(csv(json!({}))).await else { continue };
+        let items = stage.items(&input);
+        // Every row that was begun is an item or a failure, and every row that is whole is an item.
+        assert_eq!(items.len(), rows.iter().filter(|start| **start < cut).count(), "cut at {cut}");
+        let whole = rows[1..].iter().filter(|end| **end <= cut).count();
+        assert!(items[..whole].iter().all(Result::is_ok), "cut at {cut}");
+    }
+    let input = stage.write("a.csv", text).freeze(csv(json!({}))).await.unwrap();
+    let mut rows = input.open(&stage.run_dir()).unwrap().rows(Position { index: 2, offset: 39 }).unwrap();
+    assert_eq!(rows.next().unwrap().unwrap().value(), Ok(whole[2].clone()));
+}

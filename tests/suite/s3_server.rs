@@ -1,0 +1,237 @@
+//! An S3 of our own in the same process: lists in pages, keeps conditions, and fails on demand.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use fanfold::storage::{S3Endpoint, Storages};
+use futures_util::{StreamExt, stream};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::header::{CONTENT_LENGTH, ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH, RETRY_AFTER};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+/// The one bucket there is.
+pub const BUCKET: &str = "bucket";
+
+/// What the server does instead of answering.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Fault {
+    /// 503, AWS's word for "too many requests".
+    SlowDown,
+    /// 403.
+    Denied,
+    /// Half of the body, then the connection is closed.
+    HalfTheBody,
+    /// 301 to another region.
+    OtherRegion,
+    /// 400, the token is too old.
+    ExpiredToken,
+}
+
+/// A running server; it ends with the test's runtime.
+#[derive(Clone)]
+pub struct S3Server {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<String, Bytes>,
+    faults: VecDeque<Fault>,
+    requests: Vec<String>,
+}
+
+type Answer = Response<BoxBody<Bytes, io::Error>>;
+
+impl S3Server {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = Self { address: listener.local_addr().unwrap(), state: Arc::default() };
+        let accepting = server.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let server = accepting.clone();
+                tokio::spawn(async move {
+                    let service = service_fn(move |request| {
+                        let server = server.clone();
+                        async move { Ok::<_, Infallible>(server.answer(request).await) }
+                    });
+                    // A client that goes away, or a body that breaks off on purpose.
+                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        server
+    }
+
+    pub fn storages(&self, scratch: &str) -> Storages {
+        let endpoint = S3Endpoint {
+            url: format!("http://{}", self.address),
+            region: "eu-west-1".into(),
+            access_key: "test".into(),
+            secret_key: "test".into(),
+        };
+        Storages::at_endpoint(scratch, endpoint)
+    }
+
+    pub fn put(&self, key: &str, bytes: impl Into<Bytes>) {
+        self.state().objects.insert(key.to_string(), bytes.into());
+    }
+
+    pub fn get(&self, key: &str) -> Option<Bytes> {
+        self.state().objects.get(key).cloned()
+    }
+
+    /// The next requests fail so, one after another.
+    pub fn fail(&self, faults: &[Fault]) {
+        self.state().faults = faults.iter().copied().collect();
+    }
+
+    /// Method and path of every request so far.
+    pub fn requests(&self) -> Vec<String> {
+        self.state().requests.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let (head, body) = request.into_parts();
+        let path = decode(head.uri.path());
+        let query: BTreeMap<String, String> =
+            url::form_urlencoded::parse(head.uri.query().unwrap_or("").as_bytes()).into_owned().collect();
+        let header = |name: HeaderName| head.headers.get(name).map(|value| value.to_str().unwrap().to_string());
+        let body = body.collect().await.unwrap().to_bytes();
+        assert!(header(HeaderName::from_static("content-encoding")).is_none(), "bodies are sent in one piece");
+
+        let mut state = self.state();
+        state.requests.push(format!("{} {path}", head.method));
+        let fault = state.faults.pop_front();
+        match fault {
+            Some(Fault::SlowDown) => {
+                let mut answer = error(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", "Please reduce your request rate.");
+                answer.headers_mut().insert(RETRY_AFTER, "7".parse().unwrap());
+                return answer;
+            }
+            Some(Fault::Denied) => return error(StatusCode::FORBIDDEN, "AccessDenied", "Access Denied"),
+            Some(Fault::ExpiredToken) => {
+                return error(StatusCode::BAD_REQUEST, "ExpiredToken", "The provided token has expired.");
+            }
+            Some(Fault::OtherRegion) => {
+                let mut answer = error(StatusCode::MOVED_PERMANENTLY, "PermanentRedirect", "Use the specified endpoint.");
+                answer.headers_mut().insert("x-amz-bucket-region", "us-west-2".parse().unwrap());
+                return answer;
+            }
+            Some(Fault::HalfTheBody) | None => {}
+        }
+        let (bucket, key) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
+        if bucket != BUCKET {
+            return error(StatusCode::NOT_FOUND, "NoSuchBucket", "The specified bucket does not exist");
+        }
+        let found = state.objects.get(key).cloned();
+        match head.method {
+            Method::HEAD => answer(StatusCode::OK, ""),
+            Method::GET if key.is_empty() => list(&state.objects, &query),
+            Method::GET => match (found, header(IF_MATCH)) {
+                (None, _) => error(StatusCode::NOT_FOUND, "NoSuchKey", "The specified key does not exist."),
+                (Some(bytes), Some(expected)) if expected != etag(&bytes) => error(
+                    StatusCode::PRECONDITION_FAILED,
+                    "PreconditionFailed",
+                    "At least one of the pre-conditions did not hold",
+                ),
+                (Some(bytes), _) => object(&bytes, fault == Some(Fault::HalfTheBody)),
+            },
+            Method::PUT => {
+                if found.is_some() && header(IF_NONE_MATCH).as_deref() == Some("*") {
+                    return error(
+                        StatusCode::PRECONDITION_FAILED,
+                        "PreconditionFailed",
+                        "At least one of the pre-conditions did not hold",
+                    );
+                }
+                let mut answer = answer(StatusCode::OK, "");
+                answer.headers_mut().insert(ETAG, etag(&body).parse().unwrap());
+                state.objects.insert(key.to_string(), body);
+                answer
+            }
+            _ => error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "not here"),
+        }
+    }
+}
+
+/// `ListObjectsV2`, 1,000 keys a page.
+fn list(objects: &BTreeMap<String, Bytes>, query: &BTreeMap<String, String>) -> Answer {
+    let of = |name: &str| query.get(name).cloned().unwrap_or_default();
+    assert_eq!(of("list-type"), "2");
+    assert_eq!(of("encoding-type"), "url", "control characters cannot be written otherwise");
+    let (prefix, after) = (of("prefix"), decode(&of("continuation-token")));
+    let page = of("max-keys").parse().unwrap_or(1000).min(1000);
+    let mut keys = objects.iter().filter(|(key, _)| key.starts_with(&prefix) && (after.is_empty() || **key > after));
+    let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?><ListBucketResult><EncodingType>url</EncodingType>");
+    let mut last = String::new();
+    for (key, bytes) in keys.by_ref().take(page) {
+        let encoded: String = url::form_urlencoded::byte_serialize(key.as_bytes()).collect();
+        xml.push_str(&format!(
+            "<Contents><Key>{encoded}</Key><LastModified>2026-11-01T10:00:00.000Z</LastModified><ETag>&quot;{}&quot;</ETag>\
+             <Size>{}</Size><StorageClass>STANDARD</StorageClass></Contents>",
+            etag(bytes).trim_matches('"'),
+            bytes.len()
+        ));
+        last = encoded.replace('+', "%20");
+    }
+    let more = keys.next().is_some();
+    xml.push_str(&format!("<IsTruncated>{more}</IsTruncated>"));
+    if more {
+        xml.push_str(&format!("<NextContinuationToken>{last}</NextContinuationToken>"));
+    }
+    xml.push_str("</ListBucketResult>");
+    answer(StatusCode::OK, &xml)
+}
+
+/// Not MD5, but as much a version as S3's.
+fn etag(bytes: &[u8]) -> String {
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("\"{hash:032x}\"")
+}
+
+fn object(bytes: &Bytes, half: bool) -> Answer {
+    let part = bytes.slice(..if half { bytes.len() / 2 } else { bytes.len() });
+    let data = stream::iter([Ok(Frame::data(part))]);
+    // What was written is sent when the body is waited for; an error at once would take the head of the answer with it.
+    let broken = stream::once(async {
+        tokio::task::yield_now().await;
+        Err(io::Error::other("on purpose"))
+    });
+    let frames = data.chain(broken).take(if half { 2 } else { 1 });
+    let mut answer = Response::new(BodyExt::boxed(StreamBody::new(frames)));
+    answer.headers_mut().insert(CONTENT_LENGTH, bytes.len().into());
+    answer.headers_mut().insert(ETAG, etag(bytes).parse().unwrap());
+    answer
+}
+
+fn answer(status: StatusCode, text: &str) -> Answer {
+    let body = Full::new(Bytes::from(text.to_string())).map_err(|never| match never {});
+    let mut answer = Response::new(BodyExt::boxed(body));
+    *answer.status_mut() = status;
+    answer
+}
+
+fn error(status: StatusCode, code: &str, message: &str) -> Answer {
+    answer(status, &format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"))
+}
+
+fn decode(path: &str) -> String {
+    // A plus is itself in a path.
+    let query = format!("x={}", path.replace('+', "%2B").replace('&', "%26"));
+    url::form_urlencoded::parse(query.as_bytes()).next().unwrap().1.into_owned()
+}
