@@ -168,6 +168,7 @@ impl Run {
         let (recorder, notes) = Recorder::start(Record::open(&path)?, number, stopping, session.observer)?;
         let worker_settings = WorkerSettings {
             workflow: self.workflow.name.as_str().into(),
+            run: self.id().into(),
             params: self.bound.params.clone(),
             retry: settings.retry.clone(),
             item_timeout: settings.item_timeout,

@@ -188,6 +188,7 @@ impl Worker {
             item,
             scope: Scope::params(&self.settings.params).with_item(&item.value),
             workflow: &self.settings.workflow,
+            run: &self.settings.run,
             deadline,
             cancelled,
             cores: &self.cores,

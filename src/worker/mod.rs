@@ -39,6 +39,8 @@ const IO_CONCURRENCY: usize = 16;
 #[derive(Debug, Clone)]
 pub(crate) struct WorkerSettings {
     pub workflow: Arc<str>,
+    /// The run's id.
+    pub run: Arc<str>,
     pub params: Params,
     pub retry: Retry,
     pub item_timeout: Option<Duration>,

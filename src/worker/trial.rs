@@ -87,6 +87,7 @@ impl Trial {
         };
         let settings = WorkerSettings {
             workflow: "trial".into(),
+            run: "trial".into(),
             params: Params::new(params),
             retry: Retry { initial_interval: Duration::ZERO, max_interval: Duration::ZERO, ..Retry::default() },
             item_timeout,

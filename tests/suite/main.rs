@@ -3,6 +3,11 @@
 mod attempts;
 mod bad;
 mod csv;
+mod cut;
+mod full_disk;
+mod golden;
+mod house;
+mod plugin;
 mod prune;
 mod reader;
 mod readme;

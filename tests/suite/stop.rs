@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, doing, finished, plain};
+use crate::stage::{Stage, doing, finished};
 
 /// The most items that were in flight at once.
 fn most_at_once(stage: &Stage) -> usize {
