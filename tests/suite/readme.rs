@@ -184,7 +184,10 @@ impl Shell {
 
 fn is_id(text: &str) -> bool {
     text.split_once('-').is_some_and(|(day, rest)| {
-        day.len() == 8 && day.bytes().all(|b| b.is_ascii_digit()) && rest.len() == 4 && rest.bytes().all(|b| b.is_ascii_hexdigit())
+        day.len() == 8
+            && day.bytes().all(|b| b.is_ascii_digit())
+            && rest.len() == 4
+            && rest.bytes().all(|b| b.is_ascii_hexdigit())
     })
 }
 
@@ -218,7 +221,8 @@ fn run_all(page: &Path) -> (Vec<String>, usize) {
             _ => continue,
         };
         let lines: Vec<&str> = block.text.lines().collect();
-        let command = |line: &'_ str| if commands_only { Some(line.to_string()) } else { line.strip_prefix("$ ").map(str::to_string) };
+        let command =
+            |line: &'_ str| if commands_only { Some(line.to_string()) } else { line.strip_prefix("$ ").map(str::to_string) };
         let mut at = 0;
         while at < lines.len() {
             let place = format!("{}:{}", name_of(page), block.line + 1 + at);

@@ -160,7 +160,8 @@ fn resize_photos_makes_a_thumbnail_of_every_sample() {
     for (name, path) in &photos {
         let stem = name.rsplit_once('.').unwrap().0;
         let (photo, is_turned) = upright(path);
-        let made = ImageReader::open(&thumbnails[&format!("{stem}.jpg")]).unwrap().decode().unwrap_or_else(|e| panic!("{name}: {e}"));
+        let made =
+            ImageReader::open(&thumbnails[&format!("{stem}.jpg")]).unwrap().decode().unwrap_or_else(|e| panic!("{name}: {e}"));
         let ((w, h), (width, height)) = (photo.dimensions(), made.dimensions());
         assert_eq!(width.max(height), 128, "{name}");
         // The shape is kept, to the nearest pixel.
