@@ -46,12 +46,20 @@ impl ResultsVerb {
         let mut out = BufWriter::new(std::io::stdout().lock());
         for result in results {
             let line = serde_json::to_string(&result?).map_err(|error| Error::bug(error.to_string()))?;
-            if writeln!(out, "{line}").is_err() {
-                // Whoever read has enough.
+            if !is_wanted(writeln!(out, "{line}"))? {
                 return Ok(0);
             }
         }
-        let _ = out.flush();
+        is_wanted(out.flush())?;
         Ok(0)
+    }
+}
+
+/// Whether more is to be written: not if whoever reads has enough. Data that is missing for another reason is told.
+fn is_wanted(written: std::io::Result<()>) -> Result<bool> {
+    match written {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Error::surroundings(format!("the results cannot be written: {error}"))),
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::{Surroundings, report};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{Event, Progress};
 use crate::local::RunFolder;
 use crate::observe::{JsonLines, Watcher, summary};
@@ -36,15 +36,23 @@ impl Status {
         if ids.is_empty() {
             eprintln!("no runs in {}", at.shown(state.path()).display());
         }
+        let mut unreadable = Vec::new();
         for id in ids {
-            let report = state.run(&id)?.report()?;
+            // One record that cannot be read does not hide the other runs.
+            let report = match state.run(&id).and_then(|folder| folder.report()) {
+                Ok(report) => report,
+                Err(error) => {
+                    unreadable.push(error);
+                    continue;
+                }
+            };
             if at.json {
                 JsonLines::line(&serde_json::to_value(&report).unwrap_or(Value::Null));
             } else {
                 report::data(format!("{id}  {}  {}  {}", report.workflow, report.status, summary(&report)));
             }
         }
-        Ok(0)
+        Error::all(unreadable).map_or(Ok(0), Err)
     }
 }
 

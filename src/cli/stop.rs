@@ -33,6 +33,8 @@ impl Stop {
             eprintln!("asked; waiting for what is in flight");
             while folder.is_busy() {
                 std::thread::sleep(Duration::from_millis(100));
+                // A process that has just begun forgets old wishes, and this one may have looked old to it.
+                folder.ask_to_stop()?;
             }
         } else {
             eprintln!("no process is working on run {}", self.run);

@@ -37,13 +37,17 @@ impl Control {
         fs::read(&self.0).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
 
-    /// Asks for one thing more.
+    /// Asks for one thing more, if that is not asked for already.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn ask(&self, change: impl FnOnce(&mut Wishes)) -> Result<()> {
-        let mut wishes = self.wishes();
+        let before = self.wishes();
+        let mut wishes = before.clone();
         change(&mut wishes);
+        if wishes == before {
+            return Ok(());
+        }
         self.write(&wishes).map_err(|error| Error::surroundings(format!("{} cannot be written: {error}", self.0.display())))
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::Interval;
 use tokio_util::sync::CancellationToken;
 
 use super::control::{Control, LOOK_EVERY};
@@ -27,6 +28,13 @@ pub(super) struct MapRun {
     pub stop: CancellationToken,
 }
 
+/// What other processes ask for, as far as it was heard.
+struct Watch {
+    look: Interval,
+    limit: usize,
+    asked: bool,
+}
+
 impl MapRun {
     /// Works everything that the feeder hands out. Says why that is not all that was pending, if so.
     ///
@@ -36,36 +44,44 @@ impl MapRun {
         let (sender, mut batches) = mpsc::channel(BATCHES_AHEAD);
         let feeding = tokio::task::spawn_blocking(move || feeder.feed(&sender));
         let mut children = JoinSet::new();
-        let mut look = tokio::time::interval(LOOK_EVERY);
-        let mut limit = self.limit();
+        let mut watch = Watch { look: tokio::time::interval(LOOK_EVERY), limit: self.limit(), asked: false };
         let mut open = true;
-        let mut asked = false;
         while open || !children.is_empty() {
             tokio::select! {
                 Some(ended) = children.join_next() => self.ended(ended)?,
-                handed = batches.recv(), if open && children.len() < limit => match handed {
+                handed = batches.recv(), if open && children.len() < watch.limit => match handed {
                     Some(Handed::Beside(batch)) => self.start(&mut children, batch),
                     Some(Handed::Alone(batch)) => {
-                        while let Some(ended) = children.join_next().await {
-                            self.ended(ended)?;
-                        }
+                        self.all_ended(&mut children, &mut watch).await?;
                         self.start(&mut children, batch);
-                        while let Some(ended) = children.join_next().await {
-                            self.ended(ended)?;
-                        }
+                        self.all_ended(&mut children, &mut watch).await?;
                     }
                     None => open = false,
                 },
-                _ = look.tick() => {
-                    limit = self.limit();
-                    if !asked && self.control.wishes().stop {
-                        asked = true;
-                        self.desk.stop_for(Why::Asked);
-                    }
-                }
+                _ = watch.look.tick() => self.listen(&mut watch),
             }
         }
         join(feeding.await)?
+    }
+
+    /// Waits until no child is left, and listens meanwhile.
+    async fn all_ended(&self, children: &mut JoinSet<()>, watch: &mut Watch) -> Result<()> {
+        while !children.is_empty() {
+            tokio::select! {
+                Some(ended) = children.join_next() => self.ended(ended)?,
+                _ = watch.look.tick() => self.listen(watch),
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what was asked for since it was listened last.
+    fn listen(&self, watch: &mut Watch) {
+        watch.limit = self.limit();
+        if !watch.asked && self.control.wishes().stop {
+            watch.asked = true;
+            self.desk.stop_for(Why::Asked);
+        }
     }
 
     fn start(&self, children: &mut JoinSet<()>, batch: Batch) {

@@ -138,7 +138,8 @@ impl Record {
     fn check_version(&self) -> Result<()> {
         let read = |name: &str| self.read(|db| db.pragma_query_value(None, name, |row| row.get::<_, i32>(0)));
         if read("application_id")? != APPLICATION_ID {
-            return Err(Error::refused(format!("{} is not the record of a run", self.path)));
+            let error = Error::refused(format!("{} is not the record of a run", self.path));
+            return Err(error.hint("the file is another one or was cut off; restore it from a copy"));
         }
         let version = read("user_version")?;
         if version > SCHEMA_VERSION {
@@ -413,7 +414,7 @@ mod tests {
         assert!(Record::open(&path).unwrap_err().to_string().contains("written by a newer fanfold (record version 99"));
         let other = folder.path().join("other.db");
         Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
-        assert!(Record::open(&other).unwrap_err().to_string().ends_with("is not the record of a run"));
+        assert!(Record::open(&other).unwrap_err().detail().ends_with("is not the record of a run"));
         std::fs::write(&other, vec![7; 5000]).unwrap();
         assert!(Record::open(&other).unwrap_err().to_string().contains("hint: the file is damaged"));
     }

@@ -1,6 +1,7 @@
 //! Redrive: the items that failed or were blocked become pending again. Never those that are unknown.
 
 use rusqlite::{Transaction, params};
+use serde_json::{Map, Value};
 
 use super::record::{BatchRow, batch_row, set_fact};
 use super::recorder::write_batch;
@@ -23,15 +24,25 @@ impl Run {
     /// [`Run::go`] then runs them, and nothing that succeeded.
     ///
     /// # Errors
-    /// With `accept`: the changed workflow has mistakes, or reads other items. Nothing is changed then.
+    /// The source is gone, has changed or was pruned. With `accept`: the changed workflow has mistakes, or reads other items.
+    /// Nothing is changed then.
     pub fn redrive(&mut self, redrive: &Redrive, jobs: &Jobs) -> Result<u64> {
+        if redrive.batch == Some(0) {
+            return Err(Error::refused("a batch of 0 items was asked for, a batch has at least 1").hint("`--batch 1`"));
+        }
+        if let Some(input) = self.input()? {
+            let pruned = self.record.fact::<bool>("pruned")?.unwrap_or(false);
+            if pruned && input.copy().is_some() {
+                return Err(Error::refused(format!("the items' data of run {} was removed by `prune`", self.id()))
+                    .hint("begin a new run"));
+            }
+            // A source that is gone or changed is told before anything is pending again.
+            input.open(self.folder.path())?;
+        }
         if redrive.accept {
             self.accept(jobs)?;
         }
         if let Some(batch) = redrive.batch {
-            if batch == 0 {
-                return Err(Error::refused("a batch of 0 items was asked for, a batch has at least 1").hint("`--batch 1`"));
-            }
             self.bound.settings.batch.max_items = Some(batch);
         }
         self.record.write("be written", |db| {
@@ -51,12 +62,30 @@ impl Run {
         now.is_some_and(|now| now != self.workflow.text)
     }
 
+    /// The params that a changed workflow has: as they were, and by their default where they are new.
+    fn params_for(&self, workflow: &Workflow) -> Result<Value> {
+        let mut params = Map::new();
+        for param in &workflow.params {
+            let name = &param.name;
+            let Some(value) = self.bound.params.value().get(name).or(param.default.as_ref()) else {
+                let detail =
+                    format!("the changed workflow has a new param `{name}` without a default, and the run has no value for it");
+                return Err(Error::refused(detail)
+                    .at(Some(workflow.place_of(&format!("params.{name}"))))
+                    .hint("give it a default, or begin a new run"));
+            };
+            params.insert(name.clone(), value.clone());
+        }
+        Ok(Value::Object(params))
+    }
+
     fn accept(&mut self, jobs: &Jobs) -> Result<()> {
         let Some(path) = StoredWorkflow::of(&self.workflow).path() else {
             return Err(Error::refused("the run was not begun from a file, so there is no changed one to accept"));
         };
         let workflow = Workflow::load(&path, jobs)?;
-        let bound = workflow.rebind(self.bound.params.value())?;
+        let params = self.params_for(&workflow)?;
+        let bound = workflow.rebind(&params)?;
         if bound.settings.items != self.bound.settings.items {
             return Err(Error::refused("the changed workflow reads other items than the run was begun with")
                 .at(Some(workflow.place_of("items")))
@@ -65,6 +94,7 @@ impl Run {
         let stored = StoredWorkflow::of(&workflow);
         self.record.write("be written", |db| {
             set_fact(db, "tolerance", &bound.settings.tolerated_failure)?;
+            set_fact(db, "params", &params)?;
             set_fact(db, "workflow", &stored)
         })?;
         let name = &bound.settings.job.name;
