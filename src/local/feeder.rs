@@ -129,7 +129,7 @@ impl Feeding<'_> {
                 }
             }
         }
-        Ok(if self.hand_out() { Ended::All } else { Ended::Stopped })
+        Ok(if self.hand_out()? { Ended::All } else { Ended::Stopped })
     }
 
     /// Items that were in flight at two crashes run with nothing beside them, after all others.
@@ -149,7 +149,7 @@ impl Feeding<'_> {
                         Ended::All => {}
                         other => return Ok(other),
                     }
-                    if !self.hand_out_alone() {
+                    if !self.hand_out_alone()? {
                         return Ok(Ended::Stopped);
                     }
                     break;
@@ -165,7 +165,7 @@ impl Feeding<'_> {
             return Ok(Ended::Stopped);
         }
         if self.feeder.wanted.limit.is_some_and(|limit| self.handed >= limit) {
-            return Ok(if self.hand_out() { Ended::Limit } else { Ended::Stopped });
+            return Ok(if self.hand_out()? { Ended::Limit } else { Ended::Stopped });
         }
         let bytes = row.json_len();
         let selection = &self.feeder.selection;
@@ -188,7 +188,7 @@ impl Feeding<'_> {
         self.handed += 1;
         match ready {
             Ok(value) => {
-                if self.cutter.begins_new(bytes) && !self.hand_out() {
+                if self.cutter.begins_new(bytes) && !self.hand_out()? {
                     return Ok(Ended::Stopped);
                 }
                 self.items.push(Item { index: row.index, key, value });
@@ -210,18 +210,20 @@ impl Feeding<'_> {
         )
     }
 
-    fn hand_out(&mut self) -> bool {
-        match self.gathered() {
-            Some(batch) => self.batches.blocking_send(Handed::Beside(batch)).is_ok(),
-            None => true,
-        }
+    fn hand_out(&mut self) -> Result<bool> {
+        self.hand(Handed::Beside)
     }
 
-    fn hand_out_alone(&mut self) -> bool {
-        match self.gathered() {
-            Some(batch) => self.batches.blocking_send(Handed::Alone(batch)).is_ok(),
-            None => true,
-        }
+    fn hand_out_alone(&mut self) -> Result<bool> {
+        self.hand(Handed::Alone)
+    }
+
+    /// Hands out what was gathered. `false`: nobody takes it any more.
+    fn hand(&mut self, how: impl FnOnce(Batch) -> Handed) -> Result<bool> {
+        let Some(batch) = self.gathered() else { return Ok(true) };
+        // Looked at after it was read: what someone wrote into the source meanwhile reaches no job.
+        self.feeder.input.check_unchanged()?;
+        Ok(self.batches.blocking_send(how(batch)).is_ok())
     }
 
     fn gathered(&mut self) -> Option<Batch> {

@@ -183,6 +183,14 @@ impl OpenInput {
         Rows::new(self.clone(), file, Position { index: 0, offset: self.0.input.start }, None)
     }
 
+    /// Whether it is still what was frozen: what was read until now is then right.
+    ///
+    /// # Errors
+    /// The file is gone or has changed since it was frozen.
+    pub fn check_unchanged(&self) -> Result<()> {
+        self.file().map(drop)
+    }
+
     fn file(&self) -> Result<(File, Metadata)> {
         let file = File::open(&self.0.path).map_err(|error| self.trouble(&error))?;
         let metadata = file.metadata().map_err(|error| self.trouble(&error))?;

@@ -369,6 +369,29 @@ fn a_changed_source_is_refused_and_taken_again_once_it_is_put_back() {
 }
 
 #[test]
+fn a_source_that_is_written_to_meanwhile_reaches_no_job_and_is_told() {
+    let stage = Stage::new();
+    let pad = "x".repeat(2000);
+    stage
+        .items((0..2000).map(|n| json!({ "id": format!("i{n}"), "what": if n == 0 { "wait" } else { "" }, "pad": pad })))
+        .flow("max_concurrency: 1\nbatch: { max_items: 10, concurrency: 1 }");
+    let running = stage.spawn(&["run", "flow.yaml", "--as", "x", "--json"]);
+    stage.until_logged("begin i0");
+    // Written into the same file: other items of the same number and the same length.
+    let other = stage.read("items.jsonl").replace("\"i", "\"j");
+    stage.write("items.jsonl", other).write("gate", "");
+    let lines = running.wait().ended(4).lines();
+    let error = lines.iter().find(|line| line["event"] == "error").expect("an error");
+    assert!(
+        error["message"].as_str().unwrap().starts_with("`items.jsonl` has changed since the run began: same size"),
+        "{error}"
+    );
+    assert!(logged(&stage, "begin").iter().all(|id| id.starts_with('i')), "{:?}", stage.log());
+    let last = finished(&lines);
+    assert!(last["items"]["pending"].as_u64().unwrap() > 1000, "{last}");
+}
+
+#[test]
 fn a_changed_workflow_is_told_and_not_taken() {
     let stage = Stage::new();
     stage.plain(10).flow("");
