@@ -61,11 +61,13 @@ pub(crate) fn json_len(value: &Value) -> usize {
 }
 
 /// The key of one effect: SHA-256 over the names, each with its length in front, as 43 characters of base64url.
-pub(crate) fn effect_key(workflow: &str, item: &str, step: &str) -> String {
+///
+/// With `run` it is that of this run alone.
+pub(crate) fn effect_key(workflow: &str, run: Option<&str>, item: &str, step: &str) -> String {
     use sha2::{Digest, Sha256};
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut hash = Sha256::new();
-    for part in [workflow, item, step] {
+    for part in [workflow, item, step].into_iter().chain(run) {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part.as_bytes());
     }
@@ -86,10 +88,12 @@ mod tests {
 
     #[test]
     fn an_effect_key_is_stable_and_its_parts_do_not_run_into_each_other() {
-        let key = effect_key("bill", "o1", "invoice");
+        let key = effect_key("bill", None, "o1", "invoice");
         assert_eq!(key.len(), 43);
-        assert_eq!(key, effect_key("bill", "o1", "invoice"));
-        assert_ne!(key, effect_key("bil", "lo1", "invoice"));
+        assert_eq!(key, effect_key("bill", None, "o1", "invoice"));
+        assert_ne!(key, effect_key("bil", None, "lo1", "invoice"));
+        assert_ne!(key, effect_key("bill", Some("r1"), "o1", "invoice"));
+        assert_ne!(effect_key("bill", Some("r2"), "o1", "invoice"), effect_key("bill", Some("r1"), "o1", "invoice"));
         assert!(key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::expression::Scope;
-use crate::item::Item;
+use crate::item::{Item, ItemKey};
 use crate::job::in_job;
 
 /// One try at one item: its number, its identity and the worker's services.
@@ -23,6 +23,7 @@ pub struct Attempt<'a> {
     pub(crate) item: &'a Item,
     pub(crate) scope: Scope<'a>,
     pub(crate) workflow: &'a str,
+    pub(crate) run: &'a str,
     pub(crate) deadline: Option<Instant>,
     pub(crate) cancelled: &'a CancellationToken,
     pub(crate) cores: &'a Arc<Semaphore>,
@@ -51,8 +52,15 @@ impl<'a> Attempt<'a> {
 
     /// A key for one effect of this item: the same for every try, after a crash and in a redrive, and unlike that of any other
     /// item or step. 43 characters of base64url; send it as an idempotency key.
+    ///
+    /// An item that the workflow or its source names has it in every run of the workflow: what is exported again means the same. A
+    /// position means something else in another run, and has another key there.
     pub fn key(&self, step: &str) -> String {
-        crate::item::effect_key(self.workflow, &self.item.key.to_string(), step)
+        let run = match self.item.key {
+            ItemKey::Position { .. } => Some(self.run),
+            ItemKey::Name(_) => None,
+        };
+        crate::item::effect_key(self.workflow, run, &self.item.key.to_string(), step)
     }
 
     /// When the time of this try (`item_timeout`) is up, if it has one.

@@ -14,12 +14,15 @@ use crate::batch::Batch;
 use crate::error::Error;
 use crate::item::Item;
 use crate::job::{JobError, Repeat};
-use crate::worker::{Desk, Ended};
+use crate::worker::{Begun, Desk, Ended};
 
 /// Tells the record of one run.
 #[derive(Debug)]
 pub(super) struct LocalDesk {
     pub marks: Arc<Marks>,
+    /// Whether items are marked one by one. Until the first crash of a run a mark for a whole batch is enough and costs next to
+    /// nothing; from then on it has to be known which item it was.
+    pub one_by_one: bool,
     pub notes: mpsc::Sender<Note>,
     pub stop: CancellationToken,
     pub why: Arc<Mutex<Option<Why>>>,
@@ -37,7 +40,7 @@ impl LocalDesk {
     }
 
     async fn mark(&self, item: &Item, repeat: Repeat) -> std::io::Result<usize> {
-        let place = self.marks.set(item.index)?;
+        let place = self.marks.set(item.index, item.index)?;
         if repeat == Repeat::Unsafe {
             let marks = Arc::clone(&self.marks);
             tokio::task::spawn_blocking(move || marks.sync()).await.map_err(std::io::Error::other)??;
@@ -46,26 +49,55 @@ impl LocalDesk {
     }
 }
 
+impl LocalDesk {
+    fn unmarked(&self, error: &std::io::Error) {
+        self.trouble(Error::surroundings(format!("the run's folder cannot be written: {error}")));
+    }
+}
+
 impl Desk for LocalDesk {
+    fn beginning(&self, batch: &Batch, repeat: Repeat) -> Begun {
+        let (Some(first), Some(last)) = (batch.items.first(), batch.items.last()) else { return Begun::Each };
+        let has_gaps = last.index - first.index + 1 != batch.items.len() as u64;
+        if self.one_by_one || has_gaps || repeat == Repeat::Unsafe {
+            return Begun::Each;
+        }
+        match self.marks.set(first.index, last.index) {
+            Ok(place) => Begun::Together(place),
+            Err(error) => {
+                self.unmarked(&error);
+                Begun::Stopped
+            }
+        }
+    }
+
     fn starting<'a>(&'a self, item: &'a Item, repeat: Repeat) -> Pin<Box<dyn Future<Output = Option<usize>> + Send + 'a>> {
         Box::pin(async move {
             match self.mark(item, repeat).await {
                 Ok(place) => Some(place),
                 Err(error) => {
-                    self.trouble(Error::surroundings(format!("the run's folder cannot be written: {error}")));
+                    self.unmarked(&error);
                     None
                 }
             }
         })
     }
 
-    fn ended<'a>(
-        &'a self,
-        _: &'a Batch,
-        item: &'a Item,
-        ended: Ended,
-        repeat: Repeat,
-    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+    fn ended_now(&self, item: &Item, ended: Ended, repeat: Repeat) -> Result<bool, Ended> {
+        if repeat == Repeat::Unsafe {
+            return Err(ended);
+        }
+        match self.notes.try_reserve() {
+            Ok(room) => {
+                let Ended { outcome, attempts } = ended;
+                room.send(Note { item: item.index, key: item.key.clone(), outcome, attempts, durable: None });
+                Ok(true)
+            }
+            Err(_) => Err(ended),
+        }
+    }
+
+    fn ended<'a>(&'a self, item: &'a Item, ended: Ended, repeat: Repeat) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
         Box::pin(async move {
             let (durable, told) = match repeat {
                 Repeat::Unsafe => {

@@ -1,5 +1,6 @@
 //! A dry run: the list is read and cut as a run would, and nothing is done or kept.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -122,7 +123,11 @@ struct Scratch(std::path::PathBuf);
 impl Scratch {
     fn new() -> Result<Self> {
         let path = std::env::temp_dir().join(format!("fanfold-dry-run-{}-{:08x}", std::process::id(), fastrand::u32(..)));
-        std::fs::create_dir(&path).map_err(|error| Error::surroundings(format!("{} cannot be made: {error}", path.display())))?;
+        // The list may hold what is nobody else's business.
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map_err(|error| Error::surroundings(format!("{} cannot be made: {error}", path.display())))?;
         Ok(Self(path))
     }
 }

@@ -1,8 +1,8 @@
 //! [`Marks`]: which items are in flight, so that a crash finds them.
 //!
-//! A file of 8-byte places, one for each item that can be in flight at once: the item's index plus one, or 0. Written without a
-//! sync: what the kernel has survives the death of the process, and a loss of power is nobody's poison item. Only for
-//! jobs that must never be repeated blindly is it synced before the item runs.
+//! A file of 16-byte places, one for each batch or item that can be in flight at once: its first and last item's index plus one,
+//! or 0. Written without a sync: what the kernel has survives the death of the process, and a loss of power is nobody's poison
+//! item. Only for jobs that must never be repeated blindly is it synced before the item runs.
 //!
 //! A place is not wiped when its item ends: an item with an outcome is not in flight, whatever its place says. Only when a session
 //! comes to its own end, also a bad one, what was let go is wiped: nobody died, so nobody is suspected.
@@ -14,6 +14,12 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+
+/// Bytes of a place.
+const PLACE: usize = 16;
+
+/// More items than this are in no batch: each has at least 2 bytes of the 256 KiB.
+const MOST_ITEMS: u64 = 1 << 17;
 
 /// The marks of a run.
 #[derive(Debug)]
@@ -50,11 +56,13 @@ impl Marks {
     /// Forgets everything that was in flight before and begins a session. To be called once what was found is in the record.
     pub fn begin(&self, session: u64) -> io::Result<()> {
         self.file.set_len(0)?;
-        self.file.write_all_at(&session.to_le_bytes(), 0)
+        let mut bytes = [0; PLACE];
+        bytes[..8].copy_from_slice(&session.to_le_bytes());
+        self.file.write_all_at(&bytes, 0)
     }
 
-    /// Marks an item as in flight and gives its place.
-    pub fn set(&self, item: u64) -> io::Result<usize> {
+    /// Marks the items from `first` to `last` as in flight and gives their place.
+    pub fn set(&self, first: u64, last: u64) -> io::Result<usize> {
         let place = {
             let mut free = self.lock();
             free.places.pop().unwrap_or_else(|| {
@@ -62,7 +70,10 @@ impl Marks {
                 free.next - 1
             })
         };
-        self.file.write_all_at(&(item + 1).to_le_bytes(), at(place)).inspect_err(|_| self.free(place))?;
+        let mut bytes = [0; PLACE];
+        bytes[..8].copy_from_slice(&(first + 1).to_le_bytes());
+        bytes[8..].copy_from_slice(&(last + 1).to_le_bytes());
+        self.file.write_all_at(&bytes, at(place)).inspect_err(|_| self.free(place))?;
         Ok(place)
     }
 
@@ -83,7 +94,7 @@ impl Marks {
         if free.places.len() == free.next {
             return std::fs::remove_file(&self.path);
         }
-        free.places.iter().try_for_each(|place| self.file.write_all_at(&[0; 8], at(*place)))
+        free.places.iter().try_for_each(|place| self.file.write_all_at(&[0; PLACE], at(*place)))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Free> {
@@ -94,7 +105,7 @@ impl Marks {
 
 /// Where a place is in the file, in bytes: behind the session.
 fn at(place: usize) -> u64 {
-    (place as u64 + 1) * 8
+    (place as u64 + 1) * PLACE as u64
 }
 
 fn read(path: &Path) -> io::Result<Left> {
@@ -103,12 +114,19 @@ fn read(path: &Path) -> io::Result<Left> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Left::default()),
         Err(error) => return Err(error),
     };
-    let (words, _torn) = bytes.as_chunks::<8>();
-    let Some((session, places)) = words.split_first() else { return Ok(Left::default()) };
-    let mut items: Vec<u64> = places.iter().filter_map(|place| u64::from_le_bytes(*place).checked_sub(1)).collect();
+    let (places, _torn) = bytes.as_chunks::<PLACE>();
+    let word = |place: &[u8; PLACE], at: usize| place[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let Some((head, places)) = places.split_first() else { return Ok(Left::default()) };
+    let mut items: Vec<u64> = places
+        .iter()
+        .filter_map(|place| Some((word(place, 0).checked_sub(1)?, word(place, 8).checked_sub(1)?)))
+        // What a damaged file says of more items than a batch can have is not believed.
+        .filter(|(first, last)| first <= last && last - first < MOST_ITEMS)
+        .flat_map(|(first, last)| first..=last)
+        .collect();
     items.sort_unstable();
     items.dedup();
-    Ok(Left { session: u64::from_le_bytes(*session), items })
+    Ok(Left { session: word(head, 0), items })
 }
 
 #[cfg(test)]
@@ -122,13 +140,13 @@ mod tests {
         let (marks, found) = Marks::open(&path).unwrap();
         assert_eq!(found, Left::default());
         marks.begin(5).unwrap();
-        let first = marks.set(0).unwrap();
-        marks.set(7).unwrap();
+        let first = marks.set(0, 0).unwrap();
+        marks.set(7, 8).unwrap();
         marks.free(first);
-        assert_eq!(marks.set(9).unwrap(), first);
+        assert_eq!(marks.set(9, 9).unwrap(), first);
         drop(marks);
         let (marks, found) = Marks::open(&path).unwrap();
-        assert_eq!(found, Left { session: 5, items: vec![7, 9] });
+        assert_eq!(found, Left { session: 5, items: vec![7, 8, 9] });
         marks.begin(6).unwrap();
         assert_eq!(Marks::open(&path).unwrap().1, Left { session: 6, items: Vec::new() });
     }
@@ -139,7 +157,7 @@ mod tests {
         let path = folder.path().join("in-flight");
         let marks = Marks::open(&path).unwrap().0;
         marks.begin(1).unwrap();
-        let (first, second) = (marks.set(3).unwrap(), marks.set(4).unwrap());
+        let (first, second) = (marks.set(3, 3).unwrap(), marks.set(4, 4).unwrap());
         marks.free(first);
         marks.settle().unwrap();
         assert_eq!(Marks::open(&path).unwrap().1.items, [4]);

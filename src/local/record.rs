@@ -287,6 +287,11 @@ impl Record {
         })
     }
 
+    /// Whether the run's process has died with something in flight.
+    pub fn has_crashed(&self) -> Result<bool> {
+        self.read(|db| db.query_row("SELECT EXISTS (SELECT 1 FROM crashes)", [], |row| row.get(0)))
+    }
+
     /// Items in flight at so many crashes and not ended since.
     pub fn suspects(&self, at_least: u32) -> Result<HashMap<u64, u32>> {
         self.read(|db| {

@@ -164,9 +164,11 @@ impl Run {
             why: Arc::clone(&why),
         };
         let path = self.folder.record_path();
+        let one_by_one = self.record.has_crashed()?;
         let (recorder, notes) = Recorder::start(Record::open(&path)?, number, stopping, session.observer)?;
         let worker_settings = WorkerSettings {
             workflow: self.workflow.name.as_str().into(),
+            run: self.id().into(),
             params: self.bound.params.clone(),
             retry: settings.retry.clone(),
             item_timeout: settings.item_timeout,
@@ -183,7 +185,7 @@ impl Run {
         };
         let map_run = MapRun {
             worker: Arc::new(Worker::new(&self.kind, job, worker_settings, stop.clone())),
-            desk: Arc::new(LocalDesk { marks, notes, stop: stop.clone(), why: Arc::clone(&why) }),
+            desk: Arc::new(LocalDesk { marks, one_by_one, notes, stop: stop.clone(), why: Arc::clone(&why) }),
             control: Control::at(self.folder.control_path()),
             max_concurrency: settings.max_concurrency,
             stop,

@@ -16,7 +16,7 @@ use crate::{Error, Place, Result};
 
 /// Fixes which items there are: objects and JSON arrays are listed into `run_dir` (`items.jsonl`), a file on S3 is copied there,
 /// a local CSV or JSON Lines file is read where it is and its version is remembered. Every record is looked at once, and counted;
-/// none is parsed.
+/// rows and lines are not parsed.
 ///
 /// `as_written` is the source as the user wrote it: it is what positions and messages call it.
 ///
@@ -64,8 +64,13 @@ impl Plan {
     async fn fetch(&self, source: &SourceFile, storages: &Storages, name: &str) -> Result<InputFile> {
         match source {
             SourceFile::Path(path) => {
-                let path = path.clone();
-                let absolute = blocking(move || std::path::absolute(&path).map_err(|error| unreadable(&path, &error))).await?;
+                let absolute = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
+                if absolute.to_str().is_none() {
+                    // The record of a run is text.
+                    return Err(
+                        Error::refused(format!("the path `{}` is not UTF-8", absolute.display())).hint("rename the folder")
+                    );
+                }
                 Ok(InputFile::InPlace(absolute))
             }
             SourceFile::S3 { bucket, key } => {

@@ -79,13 +79,17 @@ impl Folder {
     pub async fn put(self: &Arc<Self>, name: &str, bytes: Bytes, exists: OnExists) -> Result<Put, StorageError> {
         let path = self.root.join(name);
         let folder = Arc::clone(self);
-        let target = path.clone();
-        let put = blocking(move || folder.publish(&target, &bytes, exists)).await?;
-        if put == Put::Written {
-            let directory = path.parent().unwrap_or(&self.root);
-            self.sync.entries_of(directory).await.map_err(|error| StorageError::from_io(&path.display().to_string(), &error))?;
-        }
-        Ok(put)
+        // All of it on one thread: handing on costs more than waiting.
+        blocking(move || {
+            let put = folder.publish(&path, &bytes, exists)?;
+            if put == Put::Written {
+                let directory = path.parent().unwrap_or(&folder.root);
+                let synced = folder.sync.entries_of(directory);
+                synced.map_err(|error| StorageError::from_io(&path.display().to_string(), &error))?;
+            }
+            Ok(put)
+        })
+        .await
     }
 
     /// Gives the bytes their final name. Durable only once the directory is synced.

@@ -4,10 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Makes directory entries durable.
+/// Makes directory entries durable. For threads that may block.
 #[derive(Debug)]
 pub(super) struct FolderSync {
     root: PathBuf,
@@ -19,11 +18,16 @@ pub(super) struct FolderSync {
 /// Those who wait for one directory.
 #[derive(Debug, Default)]
 struct Queue {
-    /// How many have asked.
-    asked: AtomicU64,
-    /// How many of them are served. Who holds the lock syncs for everyone who has asked by then; who gets it next often finds
-    /// itself served.
-    served: tokio::sync::Mutex<u64>,
+    state: Mutex<QueueState>,
+    served: Condvar,
+}
+
+/// Each who asks draws a number; a sync serves everyone whose number was drawn before it began.
+#[derive(Debug, Default)]
+struct QueueState {
+    drawn: u64,
+    served: u64,
+    syncing: bool,
 }
 
 /// How many directories are remembered as durable; beyond it, memory counts more than a few fsyncs.
@@ -35,14 +39,14 @@ impl FolderSync {
     }
 
     /// Returns once every entry that was in `directory` when it was called is durable, and `directory` itself too.
-    pub async fn entries_of(&self, directory: &Path) -> io::Result<()> {
-        self.sync(directory).await?;
+    pub fn entries_of(&self, directory: &Path) -> io::Result<()> {
+        self.sync(directory)?;
         // The entry of each directory on the way is in its parent; the root's own is its maker's business.
         let mut made_durable = Vec::new();
         let mut next = directory;
         while next != self.root && next.starts_with(&self.root) && !lock(&self.durable).contains(next) {
             let Some(parent) = next.parent() else { break };
-            self.sync(parent).await?;
+            self.sync(parent)?;
             made_durable.push(next.to_path_buf());
             next = parent;
         }
@@ -64,25 +68,17 @@ impl FolderSync {
         }
     }
 
-    async fn sync(&self, directory: &Path) -> io::Result<()> {
-        let queue = Arc::clone(lock(&self.queues).entry(directory.to_path_buf()).or_default());
-        let ticket = queue.asked.fetch_add(1, Ordering::SeqCst) + 1;
-        let result = {
-            let mut served = queue.served.lock().await;
-            if *served >= ticket {
-                Ok(())
-            } else {
-                let upto = queue.asked.load(Ordering::SeqCst);
-                let path = directory.to_path_buf();
-                let synced = tokio::task::spawn_blocking(move || File::open(path)?.sync_all()).await.map_err(io::Error::other)?;
-                if synced.is_ok() {
-                    *served = upto;
-                }
-                synced
+    fn sync(&self, directory: &Path) -> io::Result<()> {
+        let queue = {
+            let mut queues = lock(&self.queues);
+            match queues.get(directory) {
+                Some(queue) => Arc::clone(queue),
+                None => Arc::clone(queues.entry(directory.to_path_buf()).or_default()),
             }
         };
-        drop(queue);
+        let result = queue.wait(|| File::open(directory)?.sync_all());
         let mut queues = lock(&self.queues);
+        drop(queue);
         if queues.get(directory).is_some_and(|queue| Arc::strong_count(queue) == 1) {
             queues.remove(directory);
         }
@@ -90,6 +86,88 @@ impl FolderSync {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+impl Queue {
+    /// Returns once a `sync` that began after this call has succeeded: another's, or one's own.
+    fn wait(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let mut state = lock(&self.state);
+        state.drawn += 1;
+        let number = state.drawn;
+        while state.syncing && state.served < number {
+            state = self.served.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.served >= number {
+            return Ok(());
+        }
+        state.syncing = true;
+        let upto = state.drawn;
+        drop(state);
+        let result = sync();
+        let mut state = lock(&self.state);
+        state.syncing = false;
+        if result.is_ok() {
+            state.served = state.served.max(upto);
+        }
+        self.served.notify_all();
+        result
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn those_who_come_during_a_sync_share_the_next() {
+        let (queue, syncs) = (Queue::default(), AtomicUsize::new(0));
+        let (began, first_began) = mpsc::channel();
+        let (let_go, may_end) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                queue.wait(move || {
+                    began.send(()).unwrap();
+                    may_end.recv().map_err(io::Error::other)
+                })
+            });
+            first_began.recv().unwrap();
+            let followers: Vec<_> = (0..20)
+                .map(|_| {
+                    scope.spawn(|| {
+                        queue.wait(|| {
+                            syncs.fetch_add(1, Ordering::SeqCst);
+                            Ok(())
+                        })
+                    })
+                })
+                .collect();
+            // All of them have drawn their number: none is served by the sync that is going on.
+            while lock(&queue.state).drawn < 21 {
+                std::thread::yield_now();
+            }
+            assert_eq!(syncs.load(Ordering::SeqCst), 0);
+            let_go.send(()).unwrap();
+            assert!(followers.into_iter().all(|follower| follower.join().unwrap().is_ok()));
+        });
+        assert_eq!(syncs.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn who_follows_a_failed_sync_syncs_again() {
+        let queue = Queue::default();
+        assert!(queue.wait(|| Err(io::Error::other("no"))).is_err());
+        let mut synced = false;
+        queue
+            .wait(|| {
+                synced = true;
+                Ok(())
+            })
+            .unwrap();
+        assert!(synced);
+    }
 }

@@ -130,7 +130,7 @@ pub(crate) fn split_url(text: &str) -> Result<Option<(&str, &str)>, String> {
 }
 
 /// The path without symlinks, as far as it exists; the rest is appended, `.` and `..` resolved as text.
-fn real(path: &Path) -> PathBuf {
+pub(super) fn real(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let mut rest = Vec::new();
     let mut existing = path.as_path();

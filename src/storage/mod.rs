@@ -24,6 +24,7 @@ use bytes::Bytes;
 pub use error::{StorageError, StorageErrorKind};
 pub(crate) use listing::nearest_sibling;
 pub use location::Location;
+use location::real;
 pub(crate) use location::split_url;
 pub use object::{Object, OnExists, Put};
 
@@ -82,7 +83,8 @@ impl Storages {
         match location {
             Location::Folder(root) => {
                 let mut folders = self.0.folders.lock().unwrap_or_else(PoisonError::into_inner);
-                let folder = folders.entry(root.clone()).or_insert_with(|| Arc::new(Folder::new(root.clone(), &self.0.scratch)));
+                // By any spelling a folder is the same one: two would clear each other's temporary files.
+                let folder = folders.entry(real(root)).or_insert_with(|| Arc::new(Folder::new(root.clone(), &self.0.scratch)));
                 Ok(Storage { location: location.clone(), place: StoragePlace::Folder(Arc::clone(folder)) })
             }
             Location::S3 { bucket, prefix } => {
@@ -128,6 +130,8 @@ impl Storage {
     /// Not found, denied, changed (before or while it was read), not a valid name, or the storage's own trouble.
     pub async fn get(&self, name: &str, expect: Option<&str>) -> Result<Bytes, StorageError> {
         check_name(&self.location, name, false)?;
+        // Not every store that speaks S3 lists versions.
+        let expect = expect.filter(|etag| !etag.is_empty());
         match &self.place {
             StoragePlace::Folder(folder) => folder.get(name, expect).await,
             StoragePlace::S3(s3) => s3.get(name, expect).await,

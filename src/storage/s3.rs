@@ -171,7 +171,11 @@ impl S3 {
     {
         let SdkError::ServiceError(answer) = error else {
             let context = DisplayErrorContext(error).to_string();
-            let kind = if context.contains("redentials") { Kind::Unusable } else { Kind::Transient };
+            let kind = match error {
+                _ if context.contains("redentials") => Kind::Unusable,
+                SdkError::ConstructionFailure(_) => Kind::Other,
+                _ => Kind::Transient,
+            };
             return StorageError::new(kind, format!("`{address}`: no answer: {}", causes(error)));
         };
         let status = answer.raw().status().as_u16();

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Waits;
+use super::desk::{Begun, tell};
 use super::{Desk, Ended, Worker, panics};
 use crate::batch::Batch;
 use crate::expression::Scope;
@@ -83,18 +84,8 @@ impl Worker {
         if self.stop.is_cancelled() {
             return;
         }
-        let mut marks = Vec::with_capacity(batch.items.len());
+        let Some(marks) = self.mark_whole(batch, desk).await else { return };
         let mut kept = true;
-        for item in &batch.items {
-            match desk.starting(item, self.repeat).await {
-                Some(mark) => marks.push(mark),
-                None => {
-                    // None of them was begun.
-                    marks.into_iter().for_each(|mark| desk.left(mark));
-                    return;
-                }
-            }
-        }
         let mut left: Vec<&Item> = batch.items.iter().collect();
         let mut waits = Waits::new(&self.settings.retry);
         let mut number = 0;
@@ -106,7 +97,7 @@ impl Worker {
             for (item, answer) in left.iter().zip(answers) {
                 match answer {
                     Judged::Ended(outcome) => {
-                        kept &= desk.ended(batch, item, Ended { outcome, attempts: number }, self.repeat).await;
+                        kept &= tell(desk, item, Ended { outcome, attempts: number }, self.repeat).await;
                     }
                     Judged::Surroundings(error) => desk.surroundings(item, error),
                     Judged::Again { failure, not_before } => {
@@ -128,7 +119,7 @@ impl Worker {
                 None => {
                     for (item, failure) in again {
                         let ended = Ended { outcome: Outcome::Failed(failure), attempts: number };
-                        kept &= desk.ended(batch, item, ended, self.repeat).await;
+                        kept &= tell(desk, item, ended, self.repeat).await;
                     }
                     break;
                 }
@@ -139,6 +130,26 @@ impl Worker {
                 desk.left(mark);
             }
         }
+    }
+
+    /// Marks every item of the batch. `None`: nothing may be started any more, and nothing is marked.
+    async fn mark_whole(&self, batch: &Batch, desk: &dyn Desk) -> Option<Vec<usize>> {
+        match desk.beginning(batch, self.repeat) {
+            Begun::Together(mark) => return Some(vec![mark]),
+            Begun::Stopped => return None,
+            Begun::Each => {}
+        }
+        let mut marks = Vec::with_capacity(batch.items.len());
+        for item in &batch.items {
+            match desk.starting(item, self.repeat).await {
+                Some(mark) => marks.push(mark),
+                None => {
+                    marks.into_iter().for_each(|mark| desk.left(mark));
+                    return None;
+                }
+            }
+        }
+        Some(marks)
     }
 
     async fn try_whole(&self, batch: &Batch, items: &[&Item], number: u32) -> Vec<Judged> {
@@ -177,6 +188,7 @@ impl Worker {
             item,
             scope: Scope::params(&self.settings.params).with_item(&item.value),
             workflow: &self.settings.workflow,
+            run: &self.settings.run,
             deadline,
             cancelled,
             cores: &self.cores,

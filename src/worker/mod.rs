@@ -18,7 +18,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use desk::{Desk, Ended};
+pub(crate) use desk::{Begun, Desk, Ended};
 pub(crate) use panics::keep_quiet;
 pub use trial::{Trial, Tried};
 
@@ -39,6 +39,8 @@ const IO_CONCURRENCY: usize = 16;
 #[derive(Debug, Clone)]
 pub(crate) struct WorkerSettings {
     pub workflow: Arc<str>,
+    /// The run's id.
+    pub run: Arc<str>,
     pub params: Params,
     pub retry: Retry,
     pub item_timeout: Option<Duration>,
@@ -97,31 +99,50 @@ impl Worker {
             self.run_whole(batch, desk).await;
             return;
         }
+        let place = match desk.beginning(batch, self.repeat) {
+            Begun::Together(place) => Some(place),
+            Begun::Each => None,
+            Begun::Stopped => return,
+        };
+        let each = place.is_none();
+        let mut kept = true;
         let mut waiting = batch.items.iter();
         let mut running: FuturesUnordered<_> =
-            waiting.by_ref().take(self.concurrency).map(|item| self.run_item(batch, item, desk)).collect();
-        while running.next().await.is_some() {
+            waiting.by_ref().take(self.concurrency).map(|item| self.run_item(batch, item, each, desk)).collect();
+        while let Some(told) = running.next().await {
+            kept &= told;
             if let Some(item) = waiting.next() {
-                running.push(self.run_item(batch, item, desk));
+                running.push(self.run_item(batch, item, each, desk));
             }
+        }
+        if let (Some(place), true) = (place, kept) {
+            desk.left(place);
         }
     }
 
-    async fn run_item(&self, batch: &Batch, item: &Item, desk: &dyn Desk) {
+    /// Runs one item. `false`: how it ended could not be kept.
+    async fn run_item(&self, batch: &Batch, item: &Item, each: bool, desk: &dyn Desk) -> bool {
         // The semaphore is never closed.
         let _permit = self.in_flight.acquire().await;
         if self.stop.is_cancelled() {
-            return;
+            return true;
         }
-        let Some(mark) = desk.starting(item, self.repeat).await else { return };
+        let mark = match each {
+            true => match desk.starting(item, self.repeat).await {
+                Some(mark) => Some(mark),
+                None => return true,
+            },
+            false => None,
+        };
         let kept = match self.attempts(item, batch.redrive_of(item.index), desk).await {
-            Some(ended) => desk.ended(batch, item, ended, self.repeat).await,
+            Some(ended) => desk::tell(desk, item, ended, self.repeat).await,
             // It came to its own end without an outcome: nothing is in flight any more.
             None => true,
         };
-        if kept {
+        if let (Some(mark), true) = (mark, kept) {
             desk.left(mark);
         }
+        kept
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Desk, Ended, Worker, WorkerSettings};
+use super::{Begun, Desk, Ended, Worker, WorkerSettings};
 use crate::batch::Batch;
 use crate::expression::Params;
 use crate::item::{Item, ItemKey};
@@ -87,6 +87,7 @@ impl Trial {
         };
         let settings = WorkerSettings {
             workflow: "trial".into(),
+            run: "trial".into(),
             params: Params::new(params),
             retry: Retry { initial_interval: Duration::ZERO, max_interval: Duration::ZERO, ..Retry::default() },
             item_timeout,
@@ -115,18 +116,20 @@ impl Trial {
 struct TrialDesk(Mutex<Option<Ended>>);
 
 impl Desk for TrialDesk {
+    fn beginning(&self, _: &Batch, _: Repeat) -> Begun {
+        Begun::Together(0)
+    }
+
     fn starting<'a>(&'a self, _: &'a Item, _: Repeat) -> Pin<Box<dyn Future<Output = Option<usize>> + Send + 'a>> {
         Box::pin(std::future::ready(Some(0)))
     }
 
-    fn ended<'a>(
-        &'a self,
-        _: &'a Batch,
-        _: &'a Item,
-        ended: Ended,
-        _: Repeat,
-    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+    fn ended_now(&self, _: &Item, ended: Ended, _: Repeat) -> Result<bool, Ended> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
+        Ok(true)
+    }
+
+    fn ended<'a>(&'a self, _: &'a Item, _: Ended, _: Repeat) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
         Box::pin(std::future::ready(true))
     }
 

@@ -166,7 +166,7 @@ fn in_range(number: &Number, fields: &Map<String, Value>) -> bool {
         && !bound("exclusiveMaximum").is_some_and(|order| order.is_ge())
 }
 
-/// A path of this machine as an absolute one; `s3://…` stays.
+/// A path of this machine as an absolute one; `s3://…` stays. `base` is absolute and without links.
 pub(super) fn absolute(text: &str, base: &Path) -> Result<String, String> {
     if text.is_empty() {
         return Err("an empty text is not a path".to_string());
@@ -180,7 +180,14 @@ pub(super) fn absolute(text: &str, base: &Path) -> Result<String, String> {
             false => Err(format!("`{text}` is not a path: expected a path of this machine or `s3://bucket/…`")),
         };
     }
-    let text = text.strip_prefix("./").unwrap_or(text);
+    let mut text = text.strip_prefix("./").unwrap_or(text);
+    let mut base = base;
+    // The base has no links in it, so the folder above it is the one above it in its text.
+    while let (Some(rest), Some(above)) =
+        (text.strip_prefix("..").filter(|rest| rest.is_empty() || rest.starts_with('/')), base.parent())
+    {
+        (text, base) = (rest.trim_start_matches('/'), above);
+    }
     let path = if text.is_empty() || text == "." { base.to_path_buf() } else { base.join(text) };
     path.into_os_string().into_string().map_err(|_| format!("the folder `{}` has a name that is not UTF-8", base.display()))
 }

@@ -89,7 +89,10 @@ impl Workflow {
         let text = tree::text(&bytes, &file)?;
         let absolute = std::path::absolute(path)
             .map_err(|error| Error::surroundings(format!("the working directory cannot be found: {error}")))?;
-        Self::parse(&text, &file, absolute.parent().unwrap_or(&absolute), jobs)
+        let folder = absolute.parent().unwrap_or(&absolute);
+        // Without links, so that `../` in the file means the folder above its own.
+        let base = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+        Self::parse(&text, &file, &base, jobs)
     }
 
     /// Checks the text of a workflow. `file` is what it is called in messages, `base` the absolute path of the folder that

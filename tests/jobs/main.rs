@@ -36,7 +36,7 @@ struct NoteConfig {
 struct NoteItem {
     /// What it is called in the log.
     id: String,
-    /// abort, panic, compute panic, hang, transient, throttled, permanent, unknown, skip, full, big, wait
+    /// abort, panic, compute panic, hang, transient, throttled, permanent, unknown, skip, full, big, wait; key gives its key
     #[serde(default)]
     what: String,
     /// Tries that go wrong before one succeeds; 0 is all of them.
@@ -121,6 +121,7 @@ impl<const KIND: u8> Job for Note<KIND> {
                 "unknown" => return Err(JobError::unknown("who knows")),
                 "skip" => return Err(JobError::skipped("not this one")),
                 "full" => return Err(JobError::surroundings("the disk of the partner is full")),
+                "key" => return Ok(attempt.key("step").into()),
                 "big" => return Ok(Value::String("x".repeat(70_000))),
                 _ => {}
             }

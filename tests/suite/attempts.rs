@@ -231,3 +231,20 @@ fn outputs_are_kept_with_their_types() {
     assert_eq!(results["i0"]["output"], json!({ "id": "i0", "n": 1.5, "text": "ü\"\n" }));
     assert_eq!(results["i1"]["output"], plain(1));
 }
+
+#[test]
+fn the_key_of_an_effect_is_that_of_what_it_is_about() {
+    let stage = Stage::new();
+    stage.items([tried(0, "key", 0), tried(1, "key", 0)]);
+    let keys = |run: &str| stage.results(run).into_values().map(|line| line["output"].as_str().unwrap().to_string());
+    for (settings, same) in [("items: { jsonl: { source: items.jsonl }, key: \"{{ item.id }}\" }", true), ("", false)] {
+        stage.flow(settings);
+        let (first, second) = (format!("a-{same}"), format!("b-{same}"));
+        stage.finished(0, &["run", "flow.yaml", "--as", &first]);
+        stage.finished(0, &["run", "flow.yaml", "--as", &second]);
+        let (first, second): (Vec<_>, Vec<_>) = (keys(&first).collect(), keys(&second).collect());
+        assert_ne!(first[0], first[1]);
+        // The third line of another file is another order: a partner must not take it for the one of last week.
+        assert_eq!(first == second, same, "{first:?} {second:?}");
+    }
+}

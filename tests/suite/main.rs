@@ -5,6 +5,7 @@ mod bad;
 mod csv;
 mod cut;
 mod full_disk;
+mod golden;
 mod house;
 mod plugin;
 mod prune;

@@ -421,7 +421,10 @@ fn throttled_and_limited_runs_keep_their_marks_straight() {
         let done = stage.run(&["run", "flow.yaml", "--as", "x", "--limit", "4", "--json"]);
         match done.code {
             None => deaths += 1,
-            Some(3) => {}
+            Some(3) => {
+                let last = finished(&done.lines());
+                assert_eq!(last["stopped"], "4 items were asked for (`--limit`)", "{last}");
+            }
             Some(code) => {
                 assert_eq!((code, deaths), (1, 3));
                 assert_eq!(stage.ids("x", "failed"), ["i9"].map(String::from).into());

@@ -213,3 +213,32 @@ async fn many_puts_at_once_are_all_there() {
     }
     assert_eq!(names(&storage).await.len(), 500);
 }
+
+#[tokio::test]
+async fn a_folder_is_the_same_by_any_spelling() {
+    let stage = stage(&["out/a"]);
+    symlink("out", stage.path().join("link")).unwrap();
+    let (storages, storage) = open(&stage.path().join("out")).await;
+    storage.writable().await.unwrap();
+    let scratch = stage.path().join("out/.fanfold-run-1");
+    fs::write(scratch.join("in-flight"), "").unwrap();
+    for spelling in ["link", "out/../out", "./out"] {
+        let same = storages.open(&Location::Folder(stage.path().join(spelling))).await.unwrap();
+        same.put("b", Bytes::from(spelling), OnExists::Overwrite).await.unwrap();
+        assert_eq!(storage.get("b", None).await.unwrap(), spelling);
+    }
+    assert!(scratch.join("in-flight").exists());
+}
+
+#[tokio::test]
+async fn a_copy_is_that_of_one_version() {
+    let stage = stage(&["in/a"]);
+    let (_, storage) = open(&stage.path().join("in")).await;
+    let listed = list(&storage).await.remove(0);
+    let etag = storage.download("a", &stage.path().join("copy")).await.unwrap();
+    assert_eq!((etag, fs::read_to_string(stage.path().join("copy")).unwrap()), (listed.etag, "in/a".to_string()));
+    let error = storage.download("b", &stage.path().join("copy")).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_writing()), (StorageErrorKind::NotFound, false));
+    let error = storage.download("a", &stage.path().join("no/copy")).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_writing()), (StorageErrorKind::NotFound, true));
+}

@@ -15,6 +15,9 @@ mod recipe;
 mod resample;
 mod whole;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::{Colour, Filter, Fit, Format, ImageResizeConfig};
 pub use job::{ImageResize, ObjectItem, ResizedItem};
 pub use recipe::{Resized, resize};

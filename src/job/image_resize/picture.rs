@@ -88,10 +88,10 @@ impl<'a> Head<'a> {
                 body: Body::Jpeg(jpeg),
             });
         }
+        whole::check(kind, bytes)?;
         let mut raster = raster::Raster::open(kind, bytes, max_pixels)?;
         let (width, height) = raster.size();
         Fault::check_pixels(width, height, max_pixels)?;
-        whole::check(kind, bytes)?;
         let orientation = raster.orientation();
         let icc = raster.icc();
         Ok(Self { kind, width, height, orientation, icc, body: Body::Raster(raster) })

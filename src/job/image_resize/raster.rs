@@ -29,10 +29,7 @@ impl<'a> Raster<'a> {
         limits.max_alloc = Some(max_pixels.saturating_mul(8).saturating_add(BESIDE_BYTES));
         let mut decoder: Box<dyn ImageDecoder + 'a> = match kind {
             Kind::Gif => Box::new(GifDecoder::new(reader).map_err(fault)?),
-            Kind::WebP => {
-                super::whole::check(kind, bytes)?;
-                Box::new(WebPDecoder::new(reader).map_err(fault)?)
-            }
+            Kind::WebP => Box::new(WebPDecoder::new(reader).map_err(fault)?),
             Kind::Png | Kind::Jpeg => {
                 limits.max_alloc = Some(BESIDE_BYTES);
                 return PngDecoder::with_limits(reader, limits).map(|decoder| Self(Box::new(decoder))).map_err(fault);

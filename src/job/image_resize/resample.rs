@@ -79,6 +79,11 @@ impl Job {
 
     fn raster(&self, resizer: &mut Resizer, picture: Pixels) -> Result<Data, Fault> {
         let (width, height) = (picture.width, picture.height);
+        let geometry = self.geometry;
+        if (geometry.width, geometry.height) == (width, height) && (geometry.part_width, geometry.part_height) == self.size {
+            // Nothing to do, and multiplying by alpha and dividing again would lose something.
+            return Ok(picture.data);
+        }
         let mut run = |samples: Vec<u8>, kind: PixelType| -> Result<Vec<u8>, Fault> {
             let mut small = Image::new(self.geometry.width, self.geometry.height, kind);
             let options = self.options(self.size, (width as usize, height as usize));

@@ -56,7 +56,8 @@ impl<'a> Jpeg<'a> {
     pub fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
         let mut segments = Segments::new(bytes)?;
         let Some(first) = segments.next_scan()? else {
-            return Err(Fault::damaged("the JPEG ends before its picture begins"));
+            let detail = "the JPEG ends before its picture begins";
+            return Err(if segments.has_ended() { Fault::damaged(detail) } else { Fault::truncated(detail) });
         };
         let frame = segments.frame()?;
         Ok(Self { segments, frame, first })

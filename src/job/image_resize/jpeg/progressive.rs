@@ -197,6 +197,7 @@ fn dc_scan(
                     }
                     last[n] += tables[n].take(bits)?;
                     if last[n].unsigned_abs() << scan.low > MOST_DC {
+                        bits.check()?;
                         return Err(Fault::damaged("JPEG data leads out of the range of brightness"));
                     }
                     *dc = (last[n] << scan.low) as i16;
@@ -224,15 +225,13 @@ fn ac_scan(
                 ended = 0;
             }
             let block = y * component.padded_across + x;
-            if scan.high == 0 {
-                if ended > 0 {
-                    ended -= 1;
-                } else {
-                    ended = first_bits(coefficients, block, scan, table, bits)?;
-                }
-            } else {
-                ended = next_bit(coefficients, block, scan, table, bits, ended)?;
-            }
+            let read = match ended {
+                1.. if scan.high == 0 => Ok(ended - 1),
+                _ if scan.high == 0 => first_bits(coefficients, block, scan, table, bits),
+                _ => next_bit(coefficients, block, scan, table, bits, ended),
+            };
+            // Bits that were made up make no sense either; then it is their absence that counts.
+            ended = read.map_err(|fault| bits.check().err().unwrap_or(fault))?;
             bits.check()?;
         }
     }

@@ -108,7 +108,9 @@ fn decode_scan(segments: &mut Segments<'_>, frame: &Frame, scan: &Scan, planes: 
                 let (wide, high) = if alone { (1, 1) } else { (part.component.across, part.component.down) };
                 for v in 0..high {
                     for h in 0..wide {
-                        part.block(&mut bits, &mut block, x * wide + h, y * high + v)?;
+                        let read = part.block(&mut bits, &mut block, x * wide + h, y * high + v);
+                        // Bits that were made up make no sense either; then it is their absence that counts.
+                        read.map_err(|fault| bits.check().err().unwrap_or(fault))?;
                     }
                 }
             }
