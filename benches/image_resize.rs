@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench image_resize -- FOLDER [--out FOLDER] [--rounds N] [--config JSON]`
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its figures")]
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 

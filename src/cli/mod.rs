@@ -2,6 +2,8 @@
 //!
 //! stdout is data, stderr is for people. Nothing else in fanfold prints, but `observe/`.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this room and no other speaks to people and programs")]
+
 mod check;
 mod completions;
 mod explain;

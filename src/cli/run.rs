@@ -116,7 +116,7 @@ impl RunVerb {
             return Err(Error::refused(format!("the run `{name}` was begun with other params: `{param}` is {was}"))
                 .hint("another name after `--as`, or the params it was begun with"));
         }
-        if matches!(report.status, RunStatus::Succeeded | RunStatus::Failed) {
+        if matches!(report.status, RunStatus::Succeeded | RunStatus::Failed) && !folder.was_cut_off()? {
             if at.json {
                 JsonLines::event(&Event::Started { run: name.to_string(), workflow: workflow.to_string(), resumed: true });
             } else {
@@ -181,6 +181,10 @@ fn work(run: Run, limit: Option<u64>, only: Option<String>, at: &Surroundings) -
         Some(Ok(report)) => Ok(if at.json { code(&report) } else { report::end(&report) }),
         Some(Err(error)) => {
             let Ok(report) = stopped(&folder) else { return Err(error) };
+            if error.kind() == ErrorKind::Refused {
+                // Nothing was done, so there is nothing to keep; that it could not be removed changes nothing.
+                let _ = folder.remove_unlisted();
+            }
             if at.json {
                 // That the run is finished is the last line, whatever happened.
                 report::errors(&error, true);

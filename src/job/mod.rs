@@ -94,11 +94,30 @@ pub trait Job: Sized + Send + Sync + 'static {
     /// What is recorded of a success; at most 64 KiB of JSON. `()` is nothing.
     type Output: Serialize + JsonSchema + Send;
 
-    /// Makes the job. Checks what can be checked before anything runs; opens what every item needs.
+    /// What the settings' types cannot say of them, such as that one of two is needed. Asked by `fanfold check` as well, so
+    /// nothing is opened here.
+    ///
+    /// # Errors
+    /// A setting that cannot be.
+    fn check(config: &Self::Config) -> Result<(), ConfigError> {
+        let _ = config;
+        Ok(())
+    }
+
+    /// Makes the job, from settings that passed [`Job::check`]. Nothing is asked of a disk or the network yet: see [`Job::ready`].
     ///
     /// # Errors
     /// A setting that cannot be.
     fn new(config: Self::Config, setup: &Setup) -> Result<Self, ConfigError>;
+
+    /// Opens what every item needs, once before the first item of a session. Without access there the session ends at once,
+    /// before anything is done. The provided one needs nothing.
+    ///
+    /// # Errors
+    /// What is in the way; of which kind the error is does not matter.
+    fn ready(&self) -> impl Future<Output = Result<(), JobError>> + Send {
+        std::future::ready(Ok(()))
+    }
 
     /// One try at one item.
     ///

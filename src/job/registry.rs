@@ -58,6 +58,7 @@ impl Jobs {
     }
 }
 
+type Make = fn(Value, &Setup) -> Result<Arc<dyn AnyJob>, ConfigError>;
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
 /// What is known of a job before it is made.
@@ -74,7 +75,7 @@ pub(crate) struct JobKind {
     pub input_schema: fn() -> Schema,
     pub output_schema: fn() -> Schema,
     check: fn(&Value) -> Result<(), ConfigError>,
-    make: fn(Value, &Setup) -> Result<Arc<dyn AnyJob>, ConfigError>,
+    make: Make,
 }
 
 impl JobKind {
@@ -124,25 +125,32 @@ fn check<J: Job>(config: &Value) -> Result<(), ConfigError> {
 }
 
 fn typed<J: Job>(config: Value) -> Result<J::Config, ConfigError> {
-    serde_path_to_error::deserialize(config).map_err(|error| {
+    let config = serde_path_to_error::deserialize(config).map_err(|error| {
         let setting = match error.path().to_string().as_str() {
             "." => String::new(),
             path => path.to_string(),
         };
         ConfigError::new(setting, error.into_inner().to_string())
-    })
+    })?;
+    J::check(&config)?;
+    Ok(config)
 }
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A job whose types are forgotten: JSON in, JSON out.
 pub(crate) trait AnyJob: Send + Sync {
+    fn ready(&self) -> Answer<'_, Result<(), JobError>>;
     fn run<'a>(&'a self, attempt: &'a Attempt<'a>) -> Answer<'a, Result<Value, JobError>>;
     fn run_batch<'a>(&'a self, attempts: Vec<Attempt<'a>>) -> Answer<'a, Vec<Result<Value, JobError>>>;
     fn destination(&self, item: &Value, scope: &Scope<'_>) -> Result<Option<String>, JobError>;
 }
 
 impl<J: Job> AnyJob for J {
+    fn ready(&self) -> Answer<'_, Result<(), JobError>> {
+        Box::pin(Job::ready(self))
+    }
+
     fn run<'a>(&'a self, attempt: &'a Attempt<'a>) -> Answer<'a, Result<Value, JobError>> {
         Box::pin(async move { output::<J>(Job::run(self, input(attempt.item())?, attempt).await?) })
     }

@@ -180,7 +180,7 @@ impl Names {
         } else {
             let other = cut.name_of(first).unwrap_or_else(|| format!("item {}", first + 1));
             Error::refused(format!("`{other}` and `{item}` have one destination, `{name}`"))
-                .hint("make the job's `name` say what tells them apart, or leave one out by `items.exclude`")
+                .hint("let the job's `name` say what tells them apart, such as `{{ item.Key }}.jpg`, or leave one out by `items.exclude`")
         };
         Err(Why::Trouble(error))
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::control::Control;
 use super::record::{Record, set_fact};
+use super::session::GOING_ON;
 use super::state::{Lock, RunFolder, StateFolder};
 use crate::error::{Error, Result};
 use crate::job::{JobKind, Jobs, Setup};
@@ -181,6 +182,27 @@ impl RunFolder {
         let record = self.look()?;
         let listed = record.fact::<Input>("input")?.is_some();
         if listed { record.known_fact("params").map(Some) } else { Ok(None) }
+    }
+
+    /// Whether the last session was cut off, so that a resume has something to put in order even if every item has ended.
+    ///
+    /// # Errors
+    /// The record cannot be read.
+    pub(crate) fn was_cut_off(&self) -> Result<bool> {
+        Ok(!self.is_busy() && self.look()?.fact::<Value>(GOING_ON)?.is_some())
+    }
+
+    /// Removes the run, if its list was never made: nothing was done, and there is nothing to go on with.
+    ///
+    /// # Errors
+    /// A process is working on it, or the folder cannot be removed.
+    pub(crate) fn remove_unlisted(&self) -> Result<()> {
+        let _lock = self.lock()?;
+        if Record::open(&self.record_path())?.fact::<Input>("input")?.is_some() {
+            return Ok(());
+        }
+        std::fs::remove_dir_all(self.path())
+            .map_err(|error| Error::surroundings(format!("{} cannot be removed: {error}", self.path().display())))
     }
 
     /// How the run stands, without working on it.

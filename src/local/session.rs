@@ -18,12 +18,16 @@ use super::run::{Run, fold};
 use super::stop::{StopRule, Why};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, Unobserved};
-use crate::job::{AnyJob, Setup};
+use crate::job::{AnyJob, JobError, Setup};
 use crate::outcome::RunStatus;
 use crate::reader::{self, Input, ItemsConfig, ItemsSource, Selection, SourceFile};
 use crate::report::Report;
 use crate::worker::{Worker, WorkerSettings};
 use crate::workflow::Workflow;
+
+/// The fact that there is a session. It is there while one goes on, and after one that was cut off: even if every item has ended,
+/// there is something to put in order then.
+pub(super) const GOING_ON: &str = "session";
 
 /// How a session is to go.
 #[derive(Debug, Clone)]
@@ -76,6 +80,7 @@ impl Run {
             db.execute("INSERT INTO sessions (began_ms, last_ms) VALUES (?1, ?1)", params![now_ms()])?;
             let number = db.last_insert_rowid();
             db.execute("DELETE FROM facts WHERE name = 'stopped'", [])?;
+            set_fact(db, GOING_ON, &number)?;
             Ok(number)
         })
     }
@@ -98,6 +103,7 @@ impl Run {
                 Err(why) => return Ok(Some(why)),
             },
         };
+        job.ready().await.map_err(|error| unready(&error))?;
         for warning in warnings(&input) {
             session.observer.see(&Event::Warning(warning));
         }
@@ -205,6 +211,7 @@ impl Run {
         let told = why.as_ref().map(ToString::to_string);
         let written = self.record.write("be written", |db| {
             db.execute("UPDATE sessions SET last_ms = ?2 WHERE id = ?1", params![number, now_ms()])?;
+            db.execute("DELETE FROM facts WHERE name = ?1", [GOING_ON])?;
             match &told {
                 Some(told) => set_fact(db, "stopped", told),
                 None => Ok(()),
@@ -225,6 +232,11 @@ impl Run {
     fn unwritable(&self, error: &std::io::Error) -> Error {
         Error::surroundings(format!("the run's folder {} cannot be written: {error}", self.folder.path().display()))
     }
+}
+
+/// Nothing was done yet: what every item needs is not there.
+fn unready(error: &JobError) -> Error {
+    Error::surroundings(error.cause()).hint("put it right, then resume")
 }
 
 /// What the user should know of the list before anything is done.

@@ -60,6 +60,16 @@ impl Folder {
         .await
     }
 
+    pub async fn exists(&self, name: &str) -> Result<bool, StorageError> {
+        let path = self.root.join(name);
+        blocking(move || match fs::symlink_metadata(&path) {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
+            Err(error) => Err(StorageError::from_io(&path.display().to_string(), &error)),
+        })
+        .await
+    }
+
     pub async fn download(&self, name: &str, to: &Path) -> Result<String, StorageError> {
         let (from, to) = (self.root.join(name), to.to_path_buf());
         blocking(move || {

@@ -138,6 +138,18 @@ impl Storage {
         }
     }
 
+    /// Whether there is an object of this name.
+    ///
+    /// # Errors
+    /// No access, not a valid name, or the storage's own trouble.
+    pub async fn exists(&self, name: &str) -> Result<bool, StorageError> {
+        check_name(&self.location, name, true)?;
+        match &self.place {
+            StoragePlace::Folder(folder) => folder.exists(name).await,
+            StoragePlace::S3(s3) => s3.exists(name).await,
+        }
+    }
+
     /// Publishes an object under a name relative to the location: whole or not at all, and durably, once it returns.
     ///
     /// Folders on the way are created; a symbolic link among them is followed. [`OnExists::Skip`] and [`OnExists::Fail`] hold

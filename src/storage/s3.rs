@@ -148,6 +148,14 @@ impl S3 {
         }
     }
 
+    pub async fn exists(&self, name: &str) -> Result<bool, StorageError> {
+        match self.client.head_object().bucket(&self.bucket).key(self.key(name)).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if status(&error) == Some(404) => Ok(false),
+            Err(error) => Err(self.explain(&self.location.address(name), &error)),
+        }
+    }
+
     pub async fn writable(&self) -> Result<(), StorageError> {
         match self.client.head_bucket().bucket(&self.bucket).send().await {
             Ok(_) => Ok(()),

@@ -39,6 +39,10 @@ impl S3 {
         match self.0 {}
     }
 
+    pub async fn exists(&self, _: &str) -> Result<bool, StorageError> {
+        match self.0 {}
+    }
+
     pub async fn writable(&self) -> Result<(), StorageError> {
         match self.0 {}
     }

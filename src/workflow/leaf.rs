@@ -174,6 +174,11 @@ pub(super) fn absolute(text: &str, base: &Path) -> Result<String, String> {
     if text.contains('\0') {
         return Err("a path cannot hold a NUL character".to_string());
     }
+    if text == "~" || text.starts_with("~/") {
+        return Err(format!(
+            "`{text}` begins with `~`, which only a shell reads: expected a path of this machine or `s3://bucket/…`"
+        ));
+    }
     if text.contains("://") {
         return match text.starts_with("s3://") {
             true => Ok(text.to_string()),

@@ -85,6 +85,10 @@ impl ImageResize {
         Ok(name)
     }
 
+    fn is_there(&self, name: &str) -> JobError {
+        JobError::skipped(format!("`{}` is there already", self.config.destination.address(name)))
+    }
+
     async fn opened(&self) -> Result<&Opened, JobError> {
         let open = async {
             Ok::<_, JobError>(Opened {
@@ -112,8 +116,11 @@ impl Job for ImageResize {
     type Input = ObjectItem;
     type Output = ResizedItem;
 
+    fn check(config: &ImageResizeConfig) -> Result<(), ConfigError> {
+        config.check()
+    }
+
     fn new(config: ImageResizeConfig, setup: &Setup) -> Result<Self, ConfigError> {
-        config.check()?;
         let Some(source) = config.source.clone().or_else(|| setup.source().cloned()) else {
             return Err(ConfigError::new(
                 "source",
@@ -145,10 +152,18 @@ impl Job for ImageResize {
         })
     }
 
+    async fn ready(&self) -> Result<(), JobError> {
+        Ok(self.opened().await?.destination.writable().await?)
+    }
+
     async fn run(&self, item: ObjectItem, attempt: &Attempt<'_>) -> Result<ResizedItem, JobError> {
         let source_name = self.source_name(&item.key)?;
         let name = self.name(&item.key, attempt.scope())?;
         let storages = self.opened().await?;
+        if self.config.on_exists == OnExists::Skip && storages.destination.exists(&name).await? {
+            // Known before the work; the publishing below still holds against others who write meanwhile.
+            return Err(self.is_there(&name));
+        }
 
         let kib = item.size.map_or(UNKNOWN_KIB, |bytes| u32::try_from(bytes.div_ceil(1024)).unwrap_or(SOURCE_KIB));
         let memory = Arc::clone(&self.source_memory);
@@ -169,9 +184,7 @@ impl Job for ImageResize {
         }
         let length = resized.bytes.len() as u64;
         match storages.destination.put(&name, resized.bytes.into(), self.config.on_exists).await? {
-            Put::Kept if self.config.on_exists == OnExists::Skip => {
-                Err(JobError::skipped(format!("`{}` is there already", self.config.destination.address(&name))))
-            }
+            Put::Kept if self.config.on_exists == OnExists::Skip => Err(self.is_there(&name)),
             Put::Written | Put::Kept => Ok(ResizedItem {
                 width: resized.width,
                 height: resized.height,
@@ -182,6 +195,6 @@ impl Job for ImageResize {
     }
 
     fn destination(&self, item: &ObjectItem, scope: &Scope<'_>) -> Result<Option<String>, JobError> {
-        self.name(&item.key, scope).map(Some)
+        Ok(Some(self.config.destination.address(&self.name(&item.key, scope)?)))
     }
 }
