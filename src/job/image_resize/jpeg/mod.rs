@@ -7,7 +7,7 @@
 //! bit has to be an error: `zune-jpeg` 0.5 fills the missing part of a file with grey and calls it a success, `jpeg-decoder`
 //! 0.3 does so behind a marker that comes too early. (`zune-jpeg` also mixes up pictures of one scan a component with
 //! vertical subsampling.) And a picture has to be scaled while it is decoded, each component as far as it allows, without
-//! ever becoming RGB: that makes it as fast as libjpeg-turbo with nothing but Rust. `benches/README.md` has the figures.
+//! ever becoming RGB: that makes it about as fast as libjpeg-turbo with nothing but Rust. `benches/README.md` has the figures.
 
 mod bits;
 mod frame;
