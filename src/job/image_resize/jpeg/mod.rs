@@ -3,10 +3,11 @@
 //! [`Jpeg::open`] reads the header, [`Jpeg::decode`] the picture, as planes at 1/8, 1/4, 1/2 or all of their size.
 //!
 //! # Why
-//! fanfold has its own decoder because a thumbnail run needs two things no pure-Rust crate gave together (2026-11-23):
-//! every missing or contradicting bit is an error (`zune-jpeg` fills the missing part of a file with grey and calls it
-//! a success; `jpeg-decoder` does the same behind a marker that comes too early), and the picture is scaled while it is
-//! decoded, each component as far as it allows, without ever becoming RGB. `benches/README.md` has the figures.
+//! fanfold has its own decoder because no crate gave what a thumbnail run needs (2026-11-23). Every missing or contradicting
+//! bit has to be an error: `zune-jpeg` 0.5 fills the missing part of a file with grey and calls it a success, `jpeg-decoder`
+//! 0.3 does so behind a marker that comes too early. (`zune-jpeg` also mixes up pictures of one scan a component with
+//! vertical subsampling.) And a picture has to be scaled while it is decoded, each component as far as it allows, without
+//! ever becoming RGB: that makes it about as fast as libjpeg-turbo with nothing but Rust. `benches/README.md` has the figures.
 
 mod bits;
 mod frame;
