@@ -3,7 +3,6 @@
 //! `cargo bench --bench image_resize -- FOLDER [--out FOLDER] [--rounds N] [--config JSON]`
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its figures")]
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;

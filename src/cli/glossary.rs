@@ -75,6 +75,6 @@ pub(super) const ERRORS: &[(&str, &str)] = &[
     ("Output.TooLarge", "What the job said about it is more than 64 KiB of JSON."),
     (
         "Worker.Crashed",
-        "The process died three times with the item in flight, the last time with nothing beside it: the item itself is what kills it.",
+        "The process died four times with the item in flight, twice with nothing beside it: the item itself is what kills it. Put right what the job does with it, then redrive.",
     ),
 ];

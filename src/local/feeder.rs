@@ -134,9 +134,10 @@ impl Feeding<'_> {
 
     /// Items that were in flight at two crashes run with nothing beside them, after all others.
     fn each_alone(&mut self, suspects: &HashMap<u64, u32>) -> Result<Ended> {
-        let mut suspects: Vec<u64> = suspects.keys().copied().collect();
+        // Those that were alone at a crash come last: if one of them kills the process again, the others are done.
+        let mut suspects: Vec<(u32, u64)> = suspects.iter().map(|(index, crashes)| (*crashes, *index)).collect();
         suspects.sort_unstable();
-        for index in suspects {
+        for (_, index) in suspects {
             let Some(range) = self.feeder.record.batch_of(index)? else { continue };
             if range.is_done((index - range.first) as u32) {
                 continue;

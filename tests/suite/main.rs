@@ -1,6 +1,11 @@
 //! What fanfold does, seen from outside: one file for each capability.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that misses something has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test that misses something has failed, and says by which seed"
+)]
 
 mod attempts;
 mod bad;

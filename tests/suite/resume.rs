@@ -107,20 +107,12 @@ fn kill_safe_runs(seeds: impl Iterator<Item = u64>) {
         let (stage, known) = killing.judged(seed);
         recorded += known;
         let (ends, results) = (stage.times("end"), stage.results("x"));
+        assert_eq!(results.len(), stage_items, "seed {seed}");
         for (id, line) in &results {
-            if line["status"] == "succeeded" {
-                assert!(ends.contains_key(id), "seed {seed}: {id} succeeded and never ended");
-            } else {
-                // Three kills can hit one item three times, the last one alone: the rule for items that kill.
-                assert_eq!(
-                    (&line["error"], line["attempts"].as_u64()),
-                    (&json!("Worker.Crashed"), Some(3)),
-                    "seed {seed}: {line}"
-                );
-            }
+            // Not even three kills at one item make it fail: it would have to die alone twice.
+            assert_eq!(line["status"], "succeeded", "seed {seed}: {line}");
+            assert!(ends.contains_key(id), "seed {seed}: {id} succeeded and never ended");
         }
-        let crashed = results.values().filter(|line| line["status"] == "failed").count();
-        assert!(crashed <= 1, "seed {seed}: {crashed} of {stage_items} items ran alone at the third kill");
     }
     assert!(recorded > 0, "no kill came after an outcome was recorded: the test shows nothing");
 }
@@ -180,26 +172,26 @@ fn deaths_until_it_ends(stage: &Stage) -> u32 {
 }
 
 #[test]
-fn an_item_that_kills_the_process_fails_after_three_deaths_and_takes_nobody_along() {
+fn an_item_that_kills_the_process_fails_after_four_deaths_and_takes_nobody_along() {
     let stage = Stage::new();
     let items = (0..200).map(|n| if n == 77 { doing(n, "abort") } else { plain(n) });
     stage.items(items).flow_of("note", "made: true", "batch: { max_items: 20 }");
-    assert_eq!(deaths_until_it_ends(&stage), 3);
+    assert_eq!(deaths_until_it_ends(&stage), 4);
     assert_eq!(stage.ids("x", "succeeded").len(), 199);
     let crashed = &stage.results("x")["i77"];
     assert_eq!(
         (&crashed["error"], &crashed["attempts"], &crashed["status"]),
-        (&json!("Worker.Crashed"), &json!(3), &json!("failed"))
+        (&json!("Worker.Crashed"), &json!(4), &json!("failed"))
     );
-    assert_eq!(stage.times("begin")["i77"], 3);
+    assert_eq!(stage.times("begin")["i77"], 4);
     // With nothing beside it at its third: what that process had begun before had ended.
     let log = stage.log();
-    let last = log.iter().rposition(|line| line == "begin i77").unwrap();
+    let last = log.iter().enumerate().filter(|(_, line)| *line == "begin i77").nth(2).unwrap().0;
     let made = log[..last].iter().rposition(|line| line == "made x").unwrap();
     let ids = |what| log[made..last].iter().filter_map(|line| line.strip_prefix(what)).collect::<BTreeSet<_>>();
     assert!(ids("begin ").len() > 100, "{log:?}");
     assert_eq!(ids("begin "), ids("end "));
-    // It is failed, so a redrive takes it, and it has its three chances again.
+    // It is failed, so a redrive takes it, and it has its chances again.
     stage.write("cure", "");
     assert_eq!(stage.finished(0, &["redrive", "x"])["items"]["succeeded"], 200);
 }
@@ -212,7 +204,7 @@ fn several_items_that_kill_each_fail_and_all_others_are_done() {
 max_concurrency: 2",
     );
     let deaths = deaths_until_it_ends(&stage);
-    assert!((5..=9).contains(&deaths), "{deaths}");
+    assert!((8..=12).contains(&deaths), "{deaths}");
     assert_eq!(stage.ids("x", "failed"), ["i3", "i4", "i40"].map(String::from).into());
     assert_eq!(stage.ids("x", "succeeded").len(), 57);
 }
@@ -225,7 +217,7 @@ fn a_whole_batch_that_kills_the_process_loses_only_the_item_that_does_it() {
         "",
         "batch: { max_items: 4 }",
     );
-    assert_eq!(deaths_until_it_ends(&stage), 3);
+    assert_eq!(deaths_until_it_ends(&stage), 4);
     assert_eq!(stage.ids("x", "failed"), ["i5"].map(String::from).into());
 }
 
@@ -449,7 +441,7 @@ fn throttled_and_limited_runs_keep_their_marks_straight() {
                 assert_eq!(last["stopped"], "4 items were asked for (`--limit`)", "{last}");
             }
             Some(code) => {
-                assert_eq!((code, deaths), (1, 3));
+                assert_eq!((code, deaths), (1, 4));
                 assert_eq!(stage.ids("x", "failed"), ["i9"].map(String::from).into());
                 return;
             }
