@@ -88,7 +88,7 @@ impl fmt::Display for ItemStatus {
 pub struct Failure {
     /// A stable name such as `Image.Truncated` or `Job.Throttled`.
     pub error: String,
-    /// What happened, at most [`CAUSE_LIMIT`] bytes.
+    /// What happened, at most 1024 bytes.
     pub cause: String,
 }
 

@@ -66,9 +66,7 @@ impl New {
             let example = example(schema, property, name);
             let about =
                 property["description"].as_str().map(|text| format!("  # {}", text.replace('\n', " "))).unwrap_or_default();
-            // An example of its own says that the setting belongs into a workflow; one with a format is the type's.
-            let exemplary = !property["examples"].is_null() && property["format"].is_null();
-            let comment = if exemplary || required.contains(&name.as_str()) { "" } else { "# " };
+            let comment = if has_own_example(property) || required.contains(&name.as_str()) { "" } else { "# " };
             set |= comment.is_empty();
             text.push_str(&format!("    {comment}{name}: {example}{about}\n"));
         }
@@ -124,6 +122,14 @@ fn resolved<'a>(root: &'a Value, schema: &'a Value) -> Option<&'a Value> {
         Some(reference) => root.pointer(reference.strip_prefix('#')?),
         None => Some(schema),
     }
+}
+
+/// Whether an example was given for this very setting: then it belongs into a workflow though it may be left out. One of
+/// fanfold's formats has an example by its type.
+fn has_own_example(property: &Value) -> bool {
+    let formats = [&property["format"], &property["anyOf"][0]["format"]];
+    let by_type = formats.into_iter().filter_map(Value::as_str).any(|format| format.starts_with("fanfold-"));
+    !property["examples"].is_null() && !by_type
 }
 
 /// A value that the setting takes: its example, its default, or one made from its type.

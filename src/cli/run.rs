@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::{Surroundings, report};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::local::{Redrive, Run, RunFolder, Session, dry_run};
 use crate::observe::{JsonLines, Watcher, batches, count, items};
@@ -187,7 +187,10 @@ fn work(run: Run, limit: Option<u64>, only: Option<String>, at: &Surroundings) -
                 finished(&report, at);
                 return Ok(error.exit_code());
             }
-            report::end(&report);
+            // A run that was refused before its list was made has nothing to tell, and nothing to resume.
+            if error.kind() != ErrorKind::Refused || report.items.total > 0 {
+                report::end(&report);
+            }
             Err(error)
         }
         None => {

@@ -1,1 +1,28 @@
-//! The guide.
+//! The guide: how to use fanfold, chapter by chapter.
+//!
+//! - [`workflow`]: the workflow file, every setting of it
+//! - [`running`]: running, stopping, resuming, redriving; what is printed and where runs are kept
+//! - [`images`]: the job `image_resize`
+//! - [`job`]: writing a job of one's own
+//! - [`guarantees`]: what is promised, and the limits of it
+//! - [`compare`]: how it compares
+//!
+//! The workflows in it are checked by the tests of fanfold, and its commands are run.
+
+#[doc = include_str!("compare.md")]
+pub mod compare {}
+
+#[doc = include_str!("guarantees.md")]
+pub mod guarantees {}
+
+#[doc = include_str!("images.md")]
+pub mod images {}
+
+#[doc = include_str!("job.md")]
+pub mod job {}
+
+#[doc = include_str!("running.md")]
+pub mod running {}
+
+#[doc = include_str!("workflow.md")]
+pub mod workflow {}

@@ -76,7 +76,8 @@ impl Feeder {
         };
         Ok(match (full, &self.wanted) {
             (Ended::Limit, Wanted { limit: Some(limit), .. }) => {
-                Some(Why::Enough(format!("{limit} items were asked for (`--limit`)")))
+                let items = if *limit == 1 { "1 item was".to_string() } else { format!("{limit} items were") };
+                Some(Why::Enough(format!("{items} asked for (`--limit`)")))
             }
             (Ended::All, Wanted { only: Some(key), .. }) if !feeding.seen => {
                 return Err(Error::refused(format!("no pending item has the key `{key}`"))

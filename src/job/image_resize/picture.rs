@@ -58,7 +58,7 @@ pub(super) struct Head<'a> {
 }
 
 enum Body<'a> {
-    Jpeg(Jpeg<'a>),
+    Jpeg(Box<Jpeg<'a>>),
     Raster(raster::Raster<'a>),
 }
 
@@ -85,7 +85,7 @@ impl<'a> Head<'a> {
                 height,
                 orientation: jpeg.exif().and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms),
                 icc: if ink { None } else { jpeg.icc() },
-                body: Body::Jpeg(jpeg),
+                body: Body::Jpeg(Box::new(jpeg)),
             });
         }
         whole::check(kind, bytes)?;

@@ -73,6 +73,7 @@ impl Stage {
             item: &item,
             scope: Scope::params(&params).with_item(&item.value),
             workflow: "thumbnails",
+            run: "trial",
             deadline: None,
             cancelled: &cancelled,
             cores: &cores,
