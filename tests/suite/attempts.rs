@@ -88,24 +88,24 @@ fn without_retries_the_first_answer_counts() {
 #[test]
 fn work_beyond_its_time_is_given_up_and_says_so() {
     let stage = Stage::new();
-    stage.items([doing(0, "hang"), plain(1)]).flow("item_timeout: 50ms");
+    stage.items([doing(0, "hang"), plain(1)]).flow("item_timeout: 1s");
     stage.finished(1, &["run", "flow.yaml"]);
     assert_eq!(of(&stage, "i0"), is("failed", "Item.TimedOut", 1));
     assert_eq!(of(&stage, "i1"), is("succeeded", "", 1));
     assert_eq!(stage.times("gone").get("i0"), Some(&1), "the hanging work was dropped: {:?}", stage.log());
     let stage = Stage::new();
-    stage.items([doing(0, "hang")]).flow_of("note_unsafe", "", "item_timeout: 50ms");
+    stage.items([doing(0, "hang")]).flow_of("note_unsafe", "", "item_timeout: 1s");
     stage.finished(1, &["run", "flow.yaml"]);
     assert_eq!(of(&stage, "i0"), is("unknown", "Item.TimedOut", 1), "its effect may have happened");
 }
 
-/// The waits between the tries are longer than the time of one try.
+/// The waits between the tries take longer than the time of one try.
 #[test]
 fn the_time_is_that_of_one_try_as_on_aws() {
     let stage = Stage::new();
     stage
         .items([tried(0, "transient", 2), tried(1, "hang", 0)])
-        .flow("item_timeout: 300ms\nretry: { initial_interval: 400ms, jitter: none, max_retries: 3 }");
+        .flow("item_timeout: 1s\nretry: { initial_interval: 600ms, backoff_rate: 1, jitter: none, max_retries: 3 }");
     stage.finished(1, &["run", "flow.yaml"]);
     assert_eq!(of(&stage, "i0"), is("succeeded", "", 3));
     assert_eq!(of(&stage, "i1"), is("failed", "Item.TimedOut", 1));
