@@ -2,6 +2,8 @@
 //!
 //! stdout is data, stderr is for people. Nothing else in fanfold prints, but `observe/`.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where fanfold speaks")]
+
 mod check;
 mod completions;
 mod explain;

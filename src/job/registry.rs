@@ -58,6 +58,7 @@ impl Jobs {
     }
 }
 
+type Make = fn(Value, &Setup) -> Result<Arc<dyn AnyJob>, ConfigError>;
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
 /// What is known of a job before it is made.
@@ -74,7 +75,7 @@ pub(crate) struct JobKind {
     pub input_schema: fn() -> Schema,
     pub output_schema: fn() -> Schema,
     check: fn(&Value) -> Result<(), ConfigError>,
-    make: fn(Value, &Setup) -> Result<Arc<dyn AnyJob>, ConfigError>,
+    make: Make,
 }
 
 impl JobKind {

@@ -3,6 +3,8 @@
 //! Beside the run, never in it: what is shown goes through a queue to a thread of its own, and a slow terminal loses frames, not
 //! the run's time.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where fanfold speaks")]
+
 mod bar;
 mod json;
 mod lines;
@@ -38,7 +40,10 @@ pub(crate) struct Watcher {
 }
 
 #[derive(Debug)]
-struct Queue(Mutex<Option<SyncSender<(Event, Option<SyncSender<()>>)>>>);
+struct Queue(Mutex<Option<SyncSender<Seen>>>);
+
+/// An event, and who waits until it is shown.
+type Seen = (Event, Option<SyncSender<()>>);
 
 impl Watcher {
     /// A bar if stderr is a terminal, else sparse lines.
@@ -92,7 +97,7 @@ impl Observer for Queue {
     }
 }
 
-fn show_all(mut view: Box<dyn View>, receiver: &Receiver<(Event, Option<SyncSender<()>>)>) {
+fn show_all(mut view: Box<dyn View>, receiver: &Receiver<Seen>) {
     loop {
         match receiver.recv_timeout(Duration::from_millis(250)) {
             Ok((event, shown)) => {
