@@ -1,6 +1,7 @@
 //! What fanfold does, seen from outside: one file for each capability.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that finds nothing there has failed")]
+#![allow(clippy::print_stdout, reason = "the seed of a test that fails")]
 
 mod attempts;
 mod bad;
