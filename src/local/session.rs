@@ -65,8 +65,9 @@ impl Run {
         let setup = self.setup();
         let storages = setup.storages.clone();
         let observer = Arc::clone(&session.observer);
+        let cut_off = self.record.fact::<i64>(GOING_ON)?.is_some();
         let number = self.begin_session()?;
-        let ended = self.work(session, setup, number).await;
+        let ended = self.work(session, setup, number, cut_off).await;
         storages.sweep().await;
         let why = ended?;
         let report = self.end_session(number, why)?;
@@ -86,12 +87,16 @@ impl Run {
     }
 
     /// Works until nothing is left to do or it is stopped, and says why if so.
-    async fn work(&mut self, session: Session, setup: Setup, number: i64) -> Result<Option<Why>> {
+    async fn work(&mut self, session: Session, setup: Setup, number: i64, cut_off: bool) -> Result<Option<Why>> {
         let (marks, left) = Marks::open(&self.folder.marks_path()).map_err(|error| self.unwritable(&error))?;
         recover::after_crash(&mut self.record, &marks, &left, self.kind.repeat, number)?;
         let listed = self.input()?;
         if listed.is_some() && self.record.counts()?.pending == 0 {
-            // Nothing to do needs nothing: neither the source nor what the job opens.
+            // Nothing to do needs nothing: neither the source nor what the job opens. Only a session that was cut off may have left
+            // something where the job writes, which is swept away once it is open; if it cannot be, it is not there to be swept.
+            if let (true, Ok(job)) = (cut_off, self.make_job(&setup)) {
+                let _ = job.ready().await;
+            }
             self.tell_list(&session)?;
             return marks.settle().map(|()| None).map_err(|error| self.unwritable(&error));
         }

@@ -448,3 +448,24 @@ fn throttled_and_limited_runs_keep_their_marks_straight() {
     }
     panic!("no end: {:?}", stage.log());
 }
+
+#[test]
+fn what_a_kill_left_in_a_destination_goes_even_if_every_item_had_ended() {
+    let stage = Stage::new();
+    let photo = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("workflows/samples/photos/abstract-roof-01.jpg");
+    stage.write("photos/a.jpg", std::fs::read(photo).unwrap()).write(
+        "flow.yaml",
+        "fanfold: 1\nname: a\nitems: { objects: { source: photos } }\njob: { image_resize: { width: 9, destination: out } }\n",
+    );
+    let run = ["run", "flow.yaml", "--as", "left"];
+    stage.run_fanfold(&run).ended(0);
+    // As a kill between the last outcome and the end of the session leaves it.
+    stage.write("out/.fanfold-left/7", "half");
+    let record = rusqlite::Connection::open(stage.path(".fanfold/runs/left/run.db")).unwrap();
+    record.execute("INSERT INTO facts VALUES ('session', '1')", []).unwrap();
+    drop(record);
+    stage.run_fanfold(&run).ended(0);
+    assert!(!stage.path("out/.fanfold-left").exists());
+    assert!(stage.path("out/a.jpg").exists());
+    stage.run_fanfold(&run).ended(0).says("done already");
+}

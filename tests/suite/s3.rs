@@ -7,6 +7,7 @@ use fanfold::storage::{Location, OnExists, Put, Storage, StorageErrorKind};
 use fanfold::{ErrorKind, JobError};
 
 use crate::s3_server::{BUCKET, Fault, S3Server};
+use crate::stage::{Running, Stage, finished};
 
 async fn open(server: &S3Server, prefix: &str) -> Storage {
     server.storages("run").open(&Location::s3(BUCKET, prefix)).await.unwrap()
@@ -153,4 +154,48 @@ async fn a_bucket_that_is_not_there_is_told_before_anything_starts() {
     assert_eq!(other.writable().await.unwrap_err().kind(), StorageErrorKind::NotFound);
     let error = other.list().next().await.unwrap_err();
     assert_eq!(error.to_string(), "the bucket `buckett` does not exist (NoSuchBucket: The specified bucket does not exist)");
+}
+
+/// 1,200 photos from a bucket into a bucket by the installed program, killed once on the way: past a page of the listing, with a folder
+/// placeholder, a prefix beside ours, one object that is no picture, and an S3 that is busy now and then.
+#[tokio::test(flavor = "multi_thread")]
+async fn photos_go_from_a_bucket_into_a_bucket_through_a_kill() {
+    const PHOTOS: usize = 1_200;
+    let server = S3Server::start().await;
+    let sample = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("workflows/samples/photos/abstract-roof-01.jpg");
+    let photo = Bytes::from(std::fs::read(sample).unwrap());
+    for n in 0..PHOTOS {
+        server.put(&format!("photos1/{:02}/p{n:04}.jpg", n % 20), photo.clone());
+    }
+    server.put("photos1/", "");
+    server.put("photos1/note.txt", "no picture");
+    server.put("photos10/other.jpg", photo);
+    let stage = Stage::new();
+    stage.write(
+        "flow.yaml",
+        "fanfold: 1\nname: s3\nitems: { objects: { source: s3://bucket/photos1 } }\nbatch: { max_items: 50 }\nmax_concurrency: 100\n\
+         job: { image_resize: { width: 16, destination: s3://bucket/small/ } }\n",
+    );
+    let command = || {
+        let program = std::path::Path::new(env!("CARGO_BIN_EXE_fanfold"));
+        let mut command = stage.command_of(program, &["run", "flow.yaml", "--as", "x", "--json"]);
+        command.envs(server.environment());
+        command
+    };
+    let made = || (0..PHOTOS).filter(|n| server.get(&format!("small/{:02}/p{n:04}.jpg", n % 20)).is_some()).count();
+    server.fail(&[Fault::SlowDown; 2]);
+    let running = Running::of(command());
+    stage.until("some thumbnails", |_| made() > 300);
+    running.kill();
+    assert!(made() < PHOTOS, "it was killed too late to show anything");
+    let last = finished(&Running::of(command()).wait().ended(1).lines());
+    let items = &last["items"];
+    assert_eq!((&items["total"], &items["succeeded"]), (&(PHOTOS + 2).into(), &PHOTOS.into()), "{last}");
+    assert_eq!((&items["skipped"], &items["failed"], &items["pending"]), (&1.into(), &1.into(), &0.into()), "{last}");
+    assert_eq!(made(), PHOTOS);
+    let failed = stage.json(0, &["results", "x", "--failed"]);
+    assert_eq!((&failed[0]["key"], &failed[0]["error"]), (&"bucket/photos1/note.txt".into(), &"Image.Unsupported".into()));
+    // The server's own log is the judge: what had an outcome at the kill was not fetched again.
+    let fetched = server.requests().iter().filter(|line| line.starts_with("GET") && line.contains("/p")).count();
+    assert!(fetched < PHOTOS * 3 / 2, "{fetched} fetches for {PHOTOS} photos");
 }

@@ -83,6 +83,18 @@ impl S3Server {
         Storages::at_endpoint(scratch, endpoint)
     }
 
+    /// What a program needs in its environment to find this server instead of AWS.
+    pub fn environment(&self) -> [(&'static str, String); 5] {
+        [
+            ("AWS_ENDPOINT_URL_S3", format!("http://{}", self.address)),
+            ("AWS_REGION", "eu-west-1".to_string()),
+            ("AWS_ACCESS_KEY_ID", "test".to_string()),
+            ("AWS_SECRET_ACCESS_KEY", "test".to_string()),
+            // Nothing of the one who runs the tests.
+            ("AWS_CONFIG_FILE", "/dev/null".to_string()),
+        ]
+    }
+
     pub fn put(&self, key: &str, bytes: impl Into<Bytes>) {
         self.state().objects.insert(key.to_string(), bytes.into());
     }

@@ -199,10 +199,16 @@ fn the_name_is_known_before_anything_is_read() {
     let scope = Scope::params(&params).with_item(&value);
     let item = |key: &str| ObjectItem { key: key.to_string(), size: None, etag: None };
     let jpeg = stage.job(json!({ "format": "jpeg" }));
-    assert_eq!(jpeg.destination(&item("a/b.png"), &scope).expect("a name"), Some(stage.path("small/a/b.jpg").display().to_string()));
+    assert_eq!(
+        jpeg.destination(&item("a/b.png"), &scope).expect("a name"),
+        Some(stage.path("small/a/b.jpg").display().to_string())
+    );
     jpeg.destination(&item("../b.png"), &scope).expect_err("no name");
     let s3 = stage.job(json!({ "source": "s3://bucket/photos" }));
-    assert_eq!(s3.destination(&item("photos/a/b.png"), &scope).expect("a name"), Some(stage.path("small/a/b.png").display().to_string()));
+    assert_eq!(
+        s3.destination(&item("photos/a/b.png"), &scope).expect("a name"),
+        Some(stage.path("small/a/b.png").display().to_string())
+    );
     let error = s3.destination(&item("photos10/b.png"), &scope).expect_err("not below");
     assert_eq!(error.to_string(), "Item.InvalidName: `photos10/b.png` is not below the source `s3://bucket/photos/`");
 }
