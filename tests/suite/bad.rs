@@ -107,7 +107,7 @@ fn messages(name: &str, bytes: &[u8], given: &[(String, String)]) -> Vec<String>
             return Workflow::load(&folder().join(name), &jobs()).map_or_else(|error| relative(told(error)), |_| Vec::new());
         }
     };
-    match Workflow::parse(text, name, Path::new("/work/flows"), &jobs()) {
+    match Workflow::parse(text, name, Path::new("/srv/flows"), &jobs()) {
         Err(error) => told(error),
         Ok(workflow) => workflow.bind(given, Path::new("/home/ada")).map_or_else(told, |_| Vec::new()),
     }

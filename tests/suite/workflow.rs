@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::bad::jobs;
 
 fn parse(text: &str) -> Result<Workflow, Error> {
-    Workflow::parse(text, "w.yaml", Path::new("/work/flows"), &jobs())
+    Workflow::parse(text, "w.yaml", Path::new("/srv/flows"), &jobs())
 }
 
 fn given(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -62,7 +62,7 @@ fn everything_is_bound() {
     let bound = workflow.bind(&given(&[("where", "out")]), Path::new("/home/ada")).expect("fits");
     let settings = &bound.settings;
     match &settings.items.source {
-        ItemsSource::Objects(objects) => assert_eq!(objects.source.to_string(), "/work/flows/photos"),
+        ItemsSource::Objects(objects) => assert_eq!(objects.source.to_string(), "/srv/flows/photos"),
         other => panic!("{other:?}"),
     }
     assert_eq!(settings.items.key, KeyConfig::Position);
@@ -88,7 +88,7 @@ fn everything_is_bound() {
         })
     );
     let params = json!({
-        "source": "/work/flows/photos", "where": "/home/ada/out", "n": 64, "price": 19.9, "code": "007", "quick": true,
+        "source": "/srv/flows/photos", "where": "/home/ada/out", "n": 64, "price": 19.9, "code": "007", "quick": true,
         "day": "2026-11-23", "api": "http://127.0.0.1:9090",
     });
     assert_eq!(bound.params.value(), &params);
