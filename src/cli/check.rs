@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Surroundings;
 use crate::error::{Error, Result};
-use crate::observe::JsonLines;
+use crate::observe::{JsonLines, say};
 use crate::workflow::Workflow;
 
 /// Checks workflows without running anything. Exit code 2 if there is a mistake.
@@ -27,7 +27,7 @@ impl Check {
                     if at.json {
                         JsonLines::line(&json!({ "event": "checked", "file": file, "workflow": workflow.name }));
                     } else {
-                        eprintln!("{}: no mistake found", at.shown(file).display());
+                        say(format_args!("{}: no mistake found", at.shown(file).display()));
                     }
                 }
                 Err(error) => mistakes.push(error),

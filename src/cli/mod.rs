@@ -52,8 +52,8 @@ struct Common {
     /// Write JSON objects, one a line, on stdout
     #[arg(long, global = true)]
     json: bool,
-    /// Where runs are kept [default: the nearest `.fanfold` here or above]
-    #[arg(long, global = true, value_name = "FOLDER", env = "FANFOLD_STATE")]
+    /// Where runs are kept [default: FANFOLD_STATE, else the nearest `.fanfold` here or above]
+    #[arg(long, global = true, value_name = "FOLDER")]
     state_dir: Option<PathBuf>,
 }
 
@@ -111,6 +111,11 @@ impl Surroundings {
     }
 }
 
+/// FANFOLD_STATE, if it says something.
+fn state_from_environment() -> Option<PathBuf> {
+    std::env::var_os("FANFOLD_STATE").filter(|folder| !folder.is_empty()).map(PathBuf::from)
+}
+
 /// Runs the command line of a program that knows these jobs.
 pub(crate) fn main(jobs: Jobs) -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -123,10 +128,11 @@ pub(crate) fn main(jobs: Jobs) -> ExitCode {
     };
     crate::worker::keep_quiet();
     let json = cli.common.json;
+    report::called(cli.common.state_dir.as_deref());
     let answer = std::env::current_dir()
         .map_err(|error| crate::Error::surroundings(format!("the current folder cannot be read: {error}")))
         .and_then(|here| {
-            let surroundings = Surroundings { jobs, here, json, state_dir: cli.common.state_dir };
+            let surroundings = Surroundings { jobs, here, json, state_dir: cli.common.state_dir.or_else(state_from_environment) };
             match cli.verb {
                 Verb::Check(verb) => verb.go(&surroundings),
                 Verb::Explain(verb) => verb.go(&surroundings),
@@ -143,6 +149,10 @@ pub(crate) fn main(jobs: Jobs) -> ExitCode {
                 Verb::Completions(verb) => verb.go(Cli::command()),
             }
         });
+    let answer = match (answer, crate::observe::trouble()) {
+        (Ok(_), Some(error)) => Err(crate::Error::surroundings(format!("the output cannot be written: {error}"))),
+        (answer, _) => answer,
+    };
     match answer {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

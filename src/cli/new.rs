@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Surroundings, report};
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
-use crate::observe::JsonLines;
+use crate::observe::{JsonLines, say};
 use crate::workflow::{self, Workflow};
 
 /// Writes NAME.yaml: a workflow with every setting of the job, most of the optional ones as comments, each with its meaning.
@@ -46,7 +46,7 @@ impl New {
             JsonLines::line(&serde_json::json!({ "file": shown }));
         } else {
             report::data(shown.display());
-            eprintln!("next: look through it, then fanfold run {}", shown.display());
+            say(report::typed_here(&format!("next: look through it, then fanfold run {}", shown.display())));
         }
         Ok(0)
     }

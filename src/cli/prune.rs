@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::Surroundings;
 use crate::error::Result;
-use crate::observe::{JsonLines, count};
+use crate::observe::{JsonLines, count, say};
 
 /// Removes what a finished run keeps of its items' data and gives the disk back; keys, outcomes and the report stay.
 #[derive(Debug, Args)]
@@ -19,7 +19,7 @@ impl Prune {
         if at.json {
             JsonLines::line(&serde_json::json!({ "run": self.run, "freed_bytes": freed }));
         } else {
-            eprintln!("run {}: {} KiB given back; keys and outcomes are kept", self.run, count(freed.div_ceil(1024)));
+            say(format_args!("run {}: {} KiB given back; keys and outcomes are kept", self.run, count(freed.div_ceil(1024))));
         }
         Ok(0)
     }

@@ -1,29 +1,50 @@
 //! Errors and ends of runs as text, and as JSON where that is asked for.
 
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
 use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind};
-use crate::observe::{JsonLines, count, summary};
+use crate::observe::{JsonLines, count, say, summary};
 use crate::outcome::RunStatus;
 use crate::report::Report;
 
-/// Writes a line of data. A reader that has gone away (`| head`) ends nothing.
-pub(super) fn data(text: impl std::fmt::Display) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+pub(super) use crate::observe::data;
+
+/// How this program is called, with the state folder that was given: what a hint has to say for the command to work.
+static CALLED: OnceLock<String> = OnceLock::new();
+
+/// Remembers how the program was called.
+pub(super) fn called(state_dir: Option<&Path>) {
+    let program = std::env::args_os().next().map(PathBuf::from);
+    let mut name =
+        program.as_deref().and_then(Path::file_name).map_or("fanfold".into(), |name| name.to_string_lossy().into_owned());
+    if let Some(folder) = state_dir {
+        name.push_str(&format!(" --state-dir {}", folder.display()));
+    }
+    let _ = CALLED.set(name);
+}
+
+/// The text with every command in it as it has to be typed here.
+pub(super) fn typed_here(text: &str) -> String {
+    const VERBS: [&str; 8] = ["resume", "redrive", "results", "status", "stop", "run", "explain", "check"];
+    let called = CALLED.get().map_or("fanfold", String::as_str);
+    VERBS.iter().fold(text.to_string(), |text, verb| text.replace(&format!("fanfold {verb}"), &format!("{called} {verb}")))
 }
 
 /// Tells every mistake, one a line.
 pub(super) fn errors(error: &Error, json: bool) {
     for error in error.each() {
-        eprintln!("{} {error}", console::style("error:").red().bold().for_stderr());
+        let text = typed_here(&error.to_string());
+        say(format_args!("{} {text}", console::style("error:").red().bold().for_stderr()));
         if json {
             JsonLines::line(&object(error));
         }
     }
     let found = error.each().count();
     if found > 1 {
-        eprintln!("{} mistakes", count(found as u64));
+        say(format_args!("{} mistakes", count(found as u64)));
     }
 }
 
@@ -36,7 +57,7 @@ pub(super) fn object(error: &Error) -> Value {
         _ => "bug",
     };
     json!({
-        "event": "error", "kind": kind, "message": error.detail(), "hint": error.hint_text(),
+        "event": "error", "kind": kind, "message": error.detail(), "hint": error.hint_text().map(typed_here),
         "place": error.place().map(|place| json!({ "file": &*place.file, "line": place.line, "column": place.column })),
     })
 }
@@ -44,12 +65,14 @@ pub(super) fn object(error: &Error) -> Value {
 /// Tells people how a run ended and what they can do next; gives the exit code.
 pub(super) fn end(report: &Report) -> u8 {
     let id = &report.run;
-    eprintln!("{}", summary(report));
+    say(summary(report));
     let items = &report.items;
     match report.status {
         RunStatus::Succeeded => {
             if items.not_done() > 0 {
-                eprintln!("done, within the tolerance; hint: fanfold results {id} --failed, fanfold redrive {id}");
+                say(typed_here(&format!(
+                    "done, within the tolerance; hint: fanfold results {id} --failed, fanfold redrive {id}"
+                )));
             }
             0
         }
@@ -59,19 +82,19 @@ pub(super) fn end(report: &Report) -> u8 {
             } else {
                 format!("fanfold results {id} --unknown shows them")
             };
-            eprintln!(
+            say(typed_here(&format!(
                 "failed: {} not done, more than `tolerated_failure` allows; hint: {next}",
                 crate::observe::items(items.not_done())
-            );
+            )));
             1
         }
         RunStatus::Stopped | RunStatus::Running => {
             let why = report.stopped.as_deref().map_or(String::new(), |why| format!(" ({why})"));
-            eprintln!(
+            say(typed_here(&format!(
                 "stopped{why}: {} of {} done, nothing lost; hint: fanfold resume {id}",
                 count(items.ended()),
                 crate::observe::items(items.total)
-            );
+            )));
             3
         }
     }

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::Surroundings;
 use crate::error::{Error, Result};
+use crate::observe::say;
 use crate::outcome::ItemStatus;
 
 /// Shows how every item of a run ended, one JSON object a line, in input order, with the item itself.
@@ -41,7 +42,7 @@ impl ResultsVerb {
         let wanted: Vec<ItemStatus> = asked.into_iter().filter(|(asked, _)| *asked).map(|(_, status)| status).collect();
         let results = at.state().run(&id)?.results((!wanted.is_empty()).then_some(wanted), &at.jobs)?;
         if let Some(warning) = results.warning() {
-            eprintln!("warning: {warning}");
+            say(format_args!("warning: {warning}"));
         }
         let mut out = BufWriter::new(std::io::stdout().lock());
         for result in results {

@@ -10,7 +10,7 @@ use super::{Surroundings, report};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::local::{Redrive, Run, RunFolder, Session, dry_run};
-use crate::observe::{JsonLines, Watcher, batches, count, items};
+use crate::observe::{JsonLines, Watcher, batches, count, items, say, shown};
 use crate::outcome::RunStatus;
 use crate::workflow::{Bound, Workflow};
 
@@ -122,7 +122,7 @@ impl RunVerb {
             } else {
                 report::data(name);
             }
-            eprintln!("run {name} is done already; nothing to do");
+            say(format_args!("run {name} is done already; nothing to do"));
             return Ok(Some(finished(&report, at)));
         }
         let run = Run::open(&at.state(), name, &at.jobs)?;
@@ -143,17 +143,17 @@ impl RedriveVerb {
     pub fn go(self, at: &Surroundings) -> Result<u8> {
         let mut run = Run::open(&at.state(), &self.run, &at.jobs)?;
         if !self.accept && run.is_workflow_changed() {
-            eprintln!("note: the workflow file was changed since the run began; `--accept` takes it as it is now");
+            say(format_args!("note: the workflow file was changed since the run began; `--accept` takes it as it is now"));
         }
         let redriven = run.redrive(&Redrive { batch: self.batch, accept: self.accept }, &at.jobs)?;
-        eprintln!("{} to redrive", items(redriven));
+        say(format_args!("{} to redrive", items(redriven)));
         work(run, None, None, at)
     }
 }
 
 fn tell_change(run: &Run) {
     if run.is_workflow_changed() {
-        eprintln!("note: the workflow file was changed since the run began; the run goes on as it was begun");
+        say(format_args!("note: the workflow file was changed since the run began; the run goes on as it was begun"));
     }
 }
 
@@ -192,7 +192,7 @@ fn work(run: Run, limit: Option<u64>, only: Option<String>, at: &Surroundings) -
                 return Ok(error.exit_code());
             }
             // A run that was refused before its list was made has nothing to tell, and nothing to resume.
-            if error.kind() != ErrorKind::Refused || report.items.total > 0 {
+            if report.items.total > 0 {
                 report::end(&report);
             }
             Err(error)
@@ -211,14 +211,14 @@ async fn signals(stop: CancellationToken, at_once: CancellationToken) {
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
         return;
     };
-    for token in [stop, at_once] {
+    for (token, told) in
+        [(stop, "stopping: what is in flight ends first; once more stops at once"), (at_once, "stopping at once")]
+    {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        if !token.is_cancelled() {
-            eprintln!("stopping: what is in flight ends first; once more stops at once");
-        }
+        say(told);
         token.cancel();
     }
 }
@@ -262,18 +262,18 @@ fn preview(workflow: &Workflow, bound: &Bound, at: &Surroundings) -> Result<u8> 
             (Some(destination), _, _) => format!("-> {destination}"),
             _ => String::new(),
         };
-        report::data(format!("{} {what}", item.key).trim_end());
+        report::data(format!("{} {}", shown(&item.key), shown(&what)).trim_end());
     }
     if preview.items > preview.first.len() as u64 {
         report::data(format!("and {} more", count(preview.items - preview.first.len() as u64)));
     }
-    eprintln!(
+    say(format_args!(
         "{} in {}, {} left out, {} damaged; nothing was done",
         items(preview.items),
         batches(preview.batches),
         count(preview.skipped),
         count(preview.failed)
-    );
+    ));
     Ok(0)
 }
 

@@ -9,7 +9,7 @@ use super::{Surroundings, report};
 use crate::error::{Error, Result};
 use crate::event::{Event, Progress};
 use crate::local::RunFolder;
-use crate::observe::{JsonLines, Watcher, summary};
+use crate::observe::{JsonLines, Watcher, say, summary};
 use crate::outcome::RunStatus;
 
 /// Shows how all runs stand, or one of them.
@@ -34,7 +34,7 @@ impl Status {
             None => state.runs()?,
         };
         if ids.is_empty() {
-            eprintln!("no runs in {}", at.shown(state.path()).display());
+            say(format_args!("no runs in {}", at.shown(state.path()).display()));
         }
         let mut unreadable = Vec::new();
         for id in ids {

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Surroundings, report};
 use crate::error::Result;
-use crate::observe::JsonLines;
+use crate::observe::{JsonLines, batches, say};
 
 /// Asks the process that works on a run to stop, and waits until it has: nothing new is started, what is in flight ends.
 #[derive(Debug, Args)]
@@ -30,14 +30,14 @@ impl Stop {
         let folder = at.state().run(&self.run)?;
         if folder.is_busy() {
             folder.ask_to_stop()?;
-            eprintln!("asked; waiting for what is in flight");
+            say(format_args!("asked; waiting for what is in flight"));
             while folder.is_busy() {
                 std::thread::sleep(Duration::from_millis(100));
                 // A process that has just begun forgets old wishes, and this one may have looked old to it.
                 folder.ask_to_stop()?;
             }
         } else {
-            eprintln!("no process is working on run {}", self.run);
+            say(format_args!("no process is working on run {}", self.run));
         }
         let report = folder.report()?;
         if at.json {
@@ -57,7 +57,7 @@ impl Throttle {
             JsonLines::line(&serde_json::json!({ "run": self.run, "concurrency": self.concurrency }));
         } else {
             let when = if folder.is_busy() { "from now on" } else { "when it is resumed" };
-            eprintln!("run {}: at most {} batches at once, {when}", self.run, self.concurrency);
+            say(format_args!("run {}: at most {} at once, {when}", self.run, batches(self.concurrency.into())));
         }
         Ok(0)
     }

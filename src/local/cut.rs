@@ -111,6 +111,17 @@ impl Cut<'_> {
         found
     }
 
+    /// Only finds pairs of items that must not be.
+    ///
+    /// # Errors
+    /// As [`Cut::write`].
+    pub fn claim_all(&self) -> Result<(), Why> {
+        self.each(|_| Ok(())).map_err(|trouble| match trouble {
+            Trouble::Other(why) => why,
+            Trouble::Sql(error) => Why::Trouble(Error::bug(error.to_string())),
+        })
+    }
+
     fn each(&self, mut cut: impl FnMut(&Row<'_>) -> rusqlite::Result<()>) -> Result<(), Trouble> {
         let mut keys = self.selection.has_named_keys().then(|| Names::new("key"));
         let mut destinations = self.publisher.map(|_| Names::new("destination"));

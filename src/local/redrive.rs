@@ -39,6 +39,9 @@ impl Run {
             // A source that is gone or changed is told before anything is pending again.
             input.open(self.folder.path())?;
         }
+        // What was in flight at a crash is judged by the job it was in flight with, and before its item is pending again.
+        let last = self.record.read(|db| db.query_row("SELECT coalesce(max(id), 0) FROM sessions", [], |row| row.get(0)))?;
+        drop(self.recover(last)?);
         if redrive.accept {
             self.accept(jobs)?;
         }
@@ -101,6 +104,7 @@ impl Run {
         self.kind = *jobs.get(name).ok_or_else(|| Error::bug(format!("the job `{name}` was checked and is not there")))?;
         self.workflow = workflow;
         self.bound = bound;
+        self.accepted = true;
         Ok(())
     }
 }

@@ -56,6 +56,8 @@ pub struct Run {
     pub(super) bound: Bound,
     pub(super) kind: JobKind,
     pub(super) resumed: bool,
+    /// Whether the workflow was changed since the list was made.
+    pub(super) accepted: bool,
     pub(super) _lock: Lock,
 }
 
@@ -76,6 +78,8 @@ impl Run {
             set_fact(db, "workflow", &StoredWorkflow::of(&workflow))?;
             set_fact(db, "params", bound.params.value())?;
             set_fact(db, "tolerance", &bound.settings.tolerated_failure)?;
+            // Unlike any other run's, of whatever state folder: what one publishes no other may sweep away.
+            set_fact(db, "scratch", &format!("{}-{:08x}", folder.id(), fastrand::u32(..)))?;
             set_fact(db, "fanfold", &env!("CARGO_PKG_VERSION"))
         };
         if path.exists() {
@@ -85,7 +89,7 @@ impl Run {
                 return Err(Error::refused(format!("there is a run `{id}` already")).hint(format!("fanfold resume {id}")));
             }
             record.write("be written", facts)?;
-            return Ok(Self { folder, record, workflow, bound, kind, resumed: false, _lock: lock });
+            return Ok(Self { folder, record, workflow, bound, kind, resumed: false, accepted: false, _lock: lock });
         }
         // What a crash left before the run began is no record yet.
         let new = folder.path().join("run.db.new");
@@ -96,7 +100,7 @@ impl Run {
         std::fs::rename(&new, &path)
             .map_err(|error| Error::surroundings(format!("{} cannot be written: {error}", path.display())))?;
         let record = Record::open(&path)?;
-        Ok(Self { folder, record, workflow, bound, kind, resumed: false, _lock: lock })
+        Ok(Self { folder, record, workflow, bound, kind, resumed: false, accepted: false, _lock: lock })
     }
 
     /// Opens a run to go on with it, with the workflow text and the params it was begun with.
@@ -112,7 +116,7 @@ impl Run {
         let workflow = stored.parse(jobs)?;
         let bound = workflow.rebind(&params)?;
         let kind = kind_of(&bound, jobs)?;
-        Ok(Self { folder, record, workflow, bound, kind, resumed: true, _lock: lock })
+        Ok(Self { folder, record, workflow, bound, kind, resumed: true, accepted: false, _lock: lock })
     }
 
     /// The run's id.
@@ -142,14 +146,15 @@ impl Run {
         Ok(report)
     }
 
-    pub(super) fn setup(&self) -> Setup {
-        Setup {
+    pub(super) fn setup(&self) -> Result<Setup> {
+        let scratch: Option<String> = self.record.fact("scratch")?;
+        Ok(Setup {
             workflow: self.workflow.name.as_str().into(),
             run: self.id().into(),
             params: Arc::new(self.bound.params.value().clone()),
             source: self.bound.settings.items.location().cloned(),
-            storages: Storages::new(self.id()),
-        }
+            storages: Storages::new(scratch.as_deref().unwrap_or(self.id())),
+        })
     }
 
     pub(super) fn input(&self) -> Result<Option<Input>> {

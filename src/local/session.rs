@@ -62,7 +62,7 @@ impl Run {
             workflow: self.workflow_name().to_string(),
             resumed: self.resumed,
         });
-        let setup = self.setup();
+        let setup = self.setup()?;
         let storages = setup.storages.clone();
         let observer = Arc::clone(&session.observer);
         let cut_off = self.record.fact::<i64>(GOING_ON)?.is_some();
@@ -88,8 +88,7 @@ impl Run {
 
     /// Works until nothing is left to do or it is stopped, and says why if so.
     async fn work(&mut self, session: Session, setup: Setup, number: i64, cut_off: bool) -> Result<Option<Why>> {
-        let (marks, left) = Marks::open(&self.folder.marks_path()).map_err(|error| self.unwritable(&error))?;
-        recover::after_crash(&mut self.record, &marks, &left, self.kind.repeat, number)?;
+        let marks = self.recover(number)?;
         let listed = self.input()?;
         if listed.is_some() && self.record.counts()?.pending == 0 {
             // Nothing to do needs nothing: neither the source nor what the job opens. Only a session that was cut off may have left
@@ -108,6 +107,9 @@ impl Run {
                 Err(why) => return Ok(Some(why)),
             },
         };
+        if self.accepted {
+            self.claim_again(&job, &input, &session).await?;
+        }
         job.ready().await.map_err(|error| unready(&error))?;
         for warning in warnings(&input) {
             session.observer.see(&Event::Warning(warning));
@@ -120,6 +122,13 @@ impl Run {
             (Ok(()), _) | (Err(_), Some(Why::Trouble(_))) => Ok(why),
             (Err(error), _) => Err(self.unwritable(&error)),
         }
+    }
+
+    /// Puts right what a crash left behind, as the job that was going on means it, and begins the marks of a session.
+    pub(super) fn recover(&mut self, number: i64) -> Result<Marks> {
+        let (marks, left) = Marks::open(&self.folder.marks_path()).map_err(|error| self.unwritable(&error))?;
+        recover::after_crash(&mut self.record, &marks, &left, self.kind.repeat, number)?;
+        Ok(marks)
     }
 
     fn tell_list(&self, session: &Session) -> Result<()> {
@@ -154,6 +163,22 @@ impl Run {
         match join(tokio::task::spawn_blocking(cut).await)? {
             Err(Why::Trouble(error)) => Err(error),
             other => Ok(other),
+        }
+    }
+
+    /// A job that was changed may name its results otherwise: still no two items may have one destination.
+    async fn claim_again(&self, job: &Arc<dyn AnyJob>, input: &Input, session: &Session) -> Result<()> {
+        if !self.kind.publishes {
+            return Ok(());
+        }
+        let selection = Selection::new(&self.bound.settings.items, input, &self.bound.params);
+        let (open, params, job, stop) =
+            (input.open(self.folder.path())?, self.bound.params.clone(), Arc::clone(job), session.stop.clone());
+        let claim =
+            move || Cut { input: &open, selection: &selection, params: &params, publisher: Some(&job), stop: &stop }.claim_all();
+        match join(tokio::task::spawn_blocking(claim).await)? {
+            Err(Why::Trouble(error)) => Err(error),
+            _ => Ok(()),
         }
     }
 

@@ -190,7 +190,8 @@ impl RunFolder {
         };
         for _ in 0..LOOKS {
             match file.try_lock() {
-                Ok(()) => return Ok(Lock(file)),
+                Ok(()) if is_at(&file, &path) => return Ok(Lock(file)),
+                Ok(()) => return Err(Error::refused(format!("run {} was just removed by another process", self.id))),
                 Err(TryLockError::Error(error)) => return Err(unlockable(error)),
                 Err(TryLockError::WouldBlock) => {}
             }
@@ -209,6 +210,13 @@ impl RunFolder {
 /// Keeps other processes off a run while it lives.
 #[derive(Debug)]
 pub(super) struct Lock(#[expect(dead_code, reason = "the lock ends with the file")] File);
+
+/// Whether the file is still the one of this path: a run that was refused takes its folder along, lock and all.
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let place = |data: &fs::Metadata| (data.dev(), data.ino());
+    matches!((file.metadata(), fs::metadata(path)), (Ok(mine), Ok(there)) if place(&mine) == place(&there))
+}
 
 fn make(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).create(folder)

@@ -1,6 +1,5 @@
 //! One JSON object a line on stdout, for programs.
 
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -30,8 +29,7 @@ impl JsonLines {
 
     /// Writes one object on a line of its own. A reader that has gone away is not the run's trouble.
     pub fn line(value: &Value) {
-        let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, "{value}").and_then(|()| out.flush());
+        super::out::data(value);
     }
 }
 

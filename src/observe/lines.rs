@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::View;
+use super::out::say;
 use super::words::{batches, count, describe, item_line, items};
 use crate::event::{Event, Progress};
 
@@ -30,10 +31,10 @@ impl View for Lines {
     fn show(&mut self, event: &Event, now: Instant) {
         match event {
             Event::Listed { counts, batches: n } => {
-                eprintln!("{}, {}: {}", items(counts.total), batches(*n), describe(counts));
+                say(format_args!("{}, {}: {}", items(counts.total), batches(*n), describe(counts)));
                 self.last = Some(now);
             }
-            Event::Warning(text) => eprintln!("warning: {text}"),
+            Event::Warning(text) => say(format_args!("warning: {text}")),
             Event::Progress(progress) => {
                 self.latest = Some(*progress);
                 self.tick(now);
@@ -41,9 +42,9 @@ impl View for Lines {
             Event::Item { .. } => {
                 self.told += 1;
                 if self.told <= FAILURES_TOLD {
-                    eprintln!("{}", item_line(event).unwrap_or_default());
+                    say(format_args!("{}", item_line(event).unwrap_or_default()));
                 } else if self.told == FAILURES_TOLD + 1 {
-                    eprintln!("more items fail; they are counted and kept in the results");
+                    say(format_args!("more items fail; they are counted and kept in the results"));
                 }
             }
             _ => {}
@@ -55,7 +56,12 @@ impl View for Lines {
             return;
         }
         if let Some(progress) = self.latest.take() {
-            eprintln!("{} of {}: {}", count(progress.counts.ended()), items(progress.counts.total), describe(&progress.counts));
+            say(format_args!(
+                "{} of {}: {}",
+                count(progress.counts.ended()),
+                items(progress.counts.total),
+                describe(&progress.counts)
+            ));
             self.last = Some(now);
         }
     }

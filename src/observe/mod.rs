@@ -8,6 +8,7 @@
 mod bar;
 mod json;
 mod lines;
+mod out;
 mod words;
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -16,6 +17,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub(crate) use json::JsonLines;
+pub(crate) use out::{data, say, shown, trouble};
 pub(crate) use words::{batches, count, items, summary};
 
 use crate::event::{Event, Observer};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::out::shown;
 use crate::event::Event;
 use crate::outcome::{Counts, ItemStatus, Outcome};
 use crate::report::Report;
@@ -69,7 +70,7 @@ pub(super) fn item_line(event: &Event) -> Option<String> {
         _ => return None,
     };
     let tries = if *attempts > 1 { format!(" ({attempts} tries)") } else { String::new() };
-    Some(format!("{}: {key}: {failure}{tries}", outcome.status()))
+    Some(format!("{}: {}: {}{tries}", outcome.status(), shown(&key.to_string()), shown(&failure.to_string())))
 }
 
 #[cfg(test)]

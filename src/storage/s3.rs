@@ -184,7 +184,12 @@ impl S3 {
                 SdkError::ConstructionFailure(_) => Kind::Other,
                 _ => Kind::Transient,
             };
-            return StorageError::new(kind, format!("`{address}`: no answer: {}", causes(error)));
+            let said = if kind == Kind::Unusable {
+                "there are no credentials".to_string()
+            } else {
+                format!("no answer: {}", causes(error))
+            };
+            return StorageError::new(kind, format!("`{address}`: {said}"));
         };
         let status = answer.raw().status().as_u16();
         let code = answer.err().code().unwrap_or_default();

@@ -47,7 +47,7 @@ fn what_is_not_over_is_not_pruned() {
     let stage = Stage::new();
     stage.items([plain(0), doing(1, "permanent"), plain(2)]).flow("");
     stage.finished(3, &["run", "flow.yaml", "--as", "x", "--limit", "1"]);
-    stage.run(&["prune", "x"]).ended(2).says("run x is not at its end: 2 items are pending").says("hint: fanfold resume x");
+    stage.run(&["prune", "x"]).ended(2).says("run x is not at its end: 2 items are pending").says("hint: test_jobs resume x");
     stage.finished(1, &["resume", "x"]);
     stage.run(&["prune", "x"]).ended(0);
     // What it was made of is still where it was: failed items can be redriven.

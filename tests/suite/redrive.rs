@@ -164,3 +164,36 @@ fn a_redrive_that_is_killed_is_resumed() {
     assert_eq!(last["items"]["succeeded"], 6);
     assert_eq!(stage.times("begin").into_keys().collect::<Vec<_>>(), ["i0", "i1"]);
 }
+
+#[test]
+fn a_redrive_straight_after_a_crash_judges_what_was_in_flight_as_it_was() {
+    let stage = Stage::new();
+    stage.items([doing(0, "permanent"), doing(1, "wait"), plain(2)]).flow_of("note_unsafe", "", "batch: { concurrency: 1 }");
+    let running = stage.spawn(&["run", "flow.yaml", "--as", "x"]);
+    stage.until_logged("begin i1");
+    running.kill();
+    stage.write("cure", "").write("gate", "");
+    let last = stage.finished(1, &["redrive", "x"]);
+    // i0 had failed and is run again; i1 was in flight and is never begun twice.
+    assert_eq!((&last["items"]["succeeded"], &last["items"]["unknown"]), (&2.into(), &1.into()), "{last}");
+    assert_eq!(stage.times("begin")["i1"], 1);
+}
+
+#[test]
+fn a_changed_job_gives_no_two_items_one_destination() {
+    let stage = Stage::new();
+    let photo =
+        std::fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("workflows/samples/photos/abstract-roof-01.jpg"));
+    let photo = photo.unwrap();
+    let flow = |name: &str| {
+        format!(
+            "fanfold: 1\nname: a\nitems: {{ objects: {{ source: photos }} }}\n\
+             job: {{ image_resize: {{ width: 9, destination: out, name: \"{name}\" }} }}\n"
+        )
+    };
+    stage.write("photos/1.jpg", &photo).write("photos/2.jpg", &photo[..900]).write("flow.yaml", flow("{{ item.Key }}"));
+    stage.run_fanfold(&["run", "flow.yaml", "--as", "x"]).ended(1);
+    stage.write("photos/2.jpg", &photo).write("flow.yaml", flow("1.jpg"));
+    stage.run_fanfold(&["redrive", "x", "--accept"]).ended(2).says("`1.jpg` and `2.jpg` have one destination");
+    assert!(!stage.path("out/2.jpg").exists());
+}

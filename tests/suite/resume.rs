@@ -245,7 +245,7 @@ fn a_second_process_on_the_same_run_is_refused() {
     let running = stage.spawn(&["run", "flow.yaml", "--as", "x"]);
     stage.until_logged("begin i0");
     for args in [&["resume", "x"][..], &["redrive", "x"], &["run", "flow.yaml", "--as", "x"], &["prune", "x"]] {
-        stage.run(args).ended(2).says("run x is being worked on by another process").says("fanfold status x --follow");
+        stage.run(args).ended(2).says("run x is being worked on by another process").says("test_jobs status x --follow");
     }
     stage.write("gate", "");
     running.wait().ended(0);
@@ -318,7 +318,7 @@ fn a_second_signal_ends_it_at_once_and_nothing_is_lost() {
     running.until_said("stopping: what is in flight ends first");
     running.signal("INT");
     // The gate is shut: it could not end otherwise.
-    running.wait().ended(3).says("hint: fanfold resume x");
+    running.wait().ended(3).says("hint: test_jobs resume x");
     stage.write("gate", "");
     assert_eq!(stage.finished(0, &["resume", "x"])["items"]["succeeded"], 3);
     assert_eq!(stage.times("begin")["i1"], 2);
@@ -460,12 +460,14 @@ fn what_a_kill_left_in_a_destination_goes_even_if_every_item_had_ended() {
     let run = ["run", "flow.yaml", "--as", "left"];
     stage.run_fanfold(&run).ended(0);
     // As a kill between the last outcome and the end of the session leaves it.
-    stage.write("out/.fanfold-left/7", "half");
     let record = rusqlite::Connection::open(stage.path(".fanfold/runs/left/run.db")).unwrap();
+    let scratch: String = record.query_row("SELECT value FROM facts WHERE name = 'scratch'", [], |row| row.get(0)).unwrap();
+    let scratch = format!("out/.fanfold-{}", scratch.trim_matches('"'));
+    stage.write(&format!("{scratch}/7"), "half");
     record.execute("INSERT INTO facts VALUES ('session', '1')", []).unwrap();
     drop(record);
     stage.run_fanfold(&run).ended(0);
-    assert!(!stage.path("out/.fanfold-left").exists());
+    assert!(!stage.path(&scratch).exists());
     assert!(stage.path("out/a.jpg").exists());
     stage.run_fanfold(&run).ended(0).says("done already");
 }

@@ -346,3 +346,35 @@ fn a_state_folder_that_cannot_be_written_is_the_surroundings_fault() {
         stage.run(args).ended(4).says("cannot be made: File exists");
     }
 }
+
+#[test]
+fn nobody_listening_is_no_mistake_and_a_full_disk_behind_stdout_is_one() {
+    let stage = Stage::new();
+    stage.plain(50).flow("");
+    let program = crate::stage::program("test_jobs");
+    let shell = |line: &str| {
+        let status = std::process::Command::new("bash")
+            .args(["-c", line])
+            .env("P", &program)
+            .current_dir(stage.path(""))
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .status();
+        status.expect("bash runs").code()
+    };
+    assert_eq!(shell("\"$P\" run flow.yaml --as x 2>/dev/full"), Some(0));
+    assert_eq!(shell("set -o pipefail; \"$P\" run flow.yaml --as y 2>&1 >/dev/null | true"), Some(0));
+    for data in ["schema", "status x", "explain batch", "completions bash"] {
+        assert_eq!(shell(&format!("\"$P\" {data} >/dev/full")), Some(4), "{data}");
+        assert_eq!(shell(&format!("set -o pipefail; \"$P\" {data} | true")), Some(0), "{data}");
+    }
+}
+
+#[test]
+fn hints_say_what_has_to_be_typed_here() {
+    let stage = Stage::new();
+    stage.plain(3).flow("");
+    let args = ["--state-dir", "elsewhere", "run", "flow.yaml", "--as", "x", "--limit", "1"];
+    stage.run(&args).ended(3).says("hint: test_jobs --state-dir elsewhere resume x");
+    stage.run(&["--state-dir", "elsewhere", "resume", "x"]).ended(0);
+}

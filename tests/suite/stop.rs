@@ -48,7 +48,7 @@ fn stopping_what_nobody_works_on_says_so() {
     let stage = Stage::new();
     stage.plain(3).flow("");
     stage.finished(3, &["run", "flow.yaml", "--as", "x", "--limit", "1"]);
-    stage.run(&["stop", "x"]).ended(0).says("no process is working on run x").says("fanfold resume x");
+    stage.run(&["stop", "x"]).ended(0).says("no process is working on run x").says("test_jobs resume x");
     stage.run(&["stop", "y"]).ended(2).says("there is no run `y`");
     assert_eq!(stage.finished(0, &["resume", "x"])["items"]["succeeded"], 3);
 }
@@ -108,7 +108,7 @@ fn throttled_it_works_on_less_at_once_and_stays_so_after_a_resume() {
     stage.items((0..60).map(|n| doing(n, "wait"))).flow("batch: { max_items: 2, concurrency: 1 }\nmax_concurrency: 6");
     let running = stage.spawn(&["run", "flow.yaml", "--as", "x", "--json"]);
     stage.until("six in flight", |stage| stage.log().len() == 6);
-    stage.run(&["throttle", "x", "--concurrency", "1"]).ended(0).says("at most 1 batches at once, from now on");
+    stage.run(&["throttle", "x", "--concurrency", "1"]).ended(0).says("at most 1 batch at once, from now on");
     std::thread::sleep(HEARD);
     running.signal("TERM");
     let mut running = running;

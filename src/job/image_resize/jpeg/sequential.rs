@@ -15,7 +15,7 @@ pub(super) const MOST_DC: u32 = 2048;
 /// Decodes from the first scan to the end of the picture.
 ///
 /// # Errors
-/// Whatever is missing or contradicts itself. A picture that is complete but for its end marker is fine.
+/// Whatever is missing or contradicts itself, the end marker included.
 pub(super) fn decode(segments: &mut Segments<'_>, frame: &Frame, first: Scan) -> Result<Vec<Plane>, Fault> {
     let mut planes: Vec<Option<Plane>> = frame.components.iter().map(|_| None).collect();
     let mut next = Some(first);
@@ -29,19 +29,11 @@ pub(super) fn decode(segments: &mut Segments<'_>, frame: &Frame, first: Scan) ->
         decode_scan(segments, frame, &scan, &mut planes)?;
         next = segments.next_scan()?;
     }
-    planes
-        .into_iter()
-        .map(|plane| {
-            let missing = || {
-                if segments.has_ended() {
-                    Fault::damaged("a JPEG component has no data")
-                } else {
-                    Fault::truncated("the JPEG ends before the data of its last component")
-                }
-            };
-            plane.ok_or_else(missing)
-        })
-        .collect()
+    // Zeros in place of the rest of a file, as a broken download leaves them, are bits like others; the end marker is not there then.
+    if !segments.has_ended() {
+        return Err(Fault::truncated("the JPEG ends without its end marker"));
+    }
+    planes.into_iter().map(|plane| plane.ok_or_else(|| Fault::damaged("a JPEG component has no data"))).collect()
 }
 
 impl Plane {

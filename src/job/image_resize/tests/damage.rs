@@ -32,12 +32,8 @@ const SIZES: [u32; 2] = [7, 100];
 #[test]
 fn every_cut_is_noticed() {
     for (name, whole) in pictures() {
-        // A sequential JPEG without its end marker has all of its picture; an animation's first frame is followed by a trailer.
-        let spare = match name {
-            "progressive" | "png" | "webp" => 0,
-            "gif" => 1,
-            _ => 2,
-        };
+        // An animation's first frame is followed by a trailer.
+        let spare = usize::from(name == "gif");
         for size in SIZES {
             let recipe = recipe(json!({ "width": size, "height": size }));
             for end in 1..whole.len() - spare {
@@ -49,6 +45,18 @@ fn every_cut_is_noticed() {
             for end in whole.len() - spare..=whole.len() {
                 recipe.make(&whole[..end]).unwrap_or_else(|fault| panic!("{name}, {end} of {}: {fault}", whole.len()));
             }
+        }
+    }
+}
+
+#[test]
+fn zeros_in_place_of_the_rest_are_no_picture() {
+    for (name, whole) in pictures().into_iter().take(4) {
+        for kept in [whole.len() / 2, whole.len() * 9 / 10, whole.len() - 9, whole.len() - 1] {
+            let mut zeroed = whole[..kept].to_vec();
+            zeroed.resize(whole.len(), 0);
+            fault(&zeroed, json!({ "width": 7 }));
+            assert!(recipe(json!({ "width": 100 })).make(&zeroed).is_err(), "{name}, {kept} of {}", whole.len());
         }
     }
 }
