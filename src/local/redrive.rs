@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::record::{BatchRow, batch_row, set_fact};
 use super::recorder::write_batch;
 use super::run::{Run, StoredWorkflow};
+use super::session::UNCLAIMED;
 use crate::error::{Error, Result};
 use crate::job::Jobs;
 use crate::workflow::Workflow;
@@ -98,13 +99,13 @@ impl Run {
         self.record.write("be written", |db| {
             set_fact(db, "tolerance", &bound.settings.tolerated_failure)?;
             set_fact(db, "params", &params)?;
+            set_fact(db, UNCLAIMED, &true)?;
             set_fact(db, "workflow", &stored)
         })?;
         let name = &bound.settings.job.name;
         self.kind = *jobs.get(name).ok_or_else(|| Error::bug(format!("the job `{name}` was checked and is not there")))?;
         self.workflow = workflow;
         self.bound = bound;
-        self.accepted = true;
         Ok(())
     }
 }

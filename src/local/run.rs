@@ -56,8 +56,6 @@ pub struct Run {
     pub(super) bound: Bound,
     pub(super) kind: JobKind,
     pub(super) resumed: bool,
-    /// Whether the workflow was changed since the list was made.
-    pub(super) accepted: bool,
     pub(super) _lock: Lock,
 }
 
@@ -89,7 +87,7 @@ impl Run {
                 return Err(Error::refused(format!("there is a run `{id}` already")).hint(format!("fanfold resume {id}")));
             }
             record.write("be written", facts)?;
-            return Ok(Self { folder, record, workflow, bound, kind, resumed: false, accepted: false, _lock: lock });
+            return Ok(Self { folder, record, workflow, bound, kind, resumed: false, _lock: lock });
         }
         // What a crash left before the run began is no record yet.
         let new = folder.path().join("run.db.new");
@@ -100,7 +98,7 @@ impl Run {
         std::fs::rename(&new, &path)
             .map_err(|error| Error::surroundings(format!("{} cannot be written: {error}", path.display())))?;
         let record = Record::open(&path)?;
-        Ok(Self { folder, record, workflow, bound, kind, resumed: false, accepted: false, _lock: lock })
+        Ok(Self { folder, record, workflow, bound, kind, resumed: false, _lock: lock })
     }
 
     /// Opens a run to go on with it, with the workflow text and the params it was begun with.
@@ -116,7 +114,7 @@ impl Run {
         let workflow = stored.parse(jobs)?;
         let bound = workflow.rebind(&params)?;
         let kind = kind_of(&bound, jobs)?;
-        Ok(Self { folder, record, workflow, bound, kind, resumed: true, accepted: false, _lock: lock })
+        Ok(Self { folder, record, workflow, bound, kind, resumed: true, _lock: lock })
     }
 
     /// The run's id.

@@ -16,7 +16,7 @@ use super::recorder::{Recorder, Stopping, now_ms};
 use super::recover;
 use super::run::{Run, fold};
 use super::stop::{StopRule, Why};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Observer, Unobserved};
 use crate::job::{AnyJob, JobError, Setup};
 use crate::outcome::RunStatus;
@@ -28,6 +28,10 @@ use crate::workflow::Workflow;
 /// The fact that there is a session. It is there while one goes on, and after one that was cut off: even if every item has ended,
 /// there is something to put in order then.
 pub(super) const GOING_ON: &str = "session";
+
+/// The fact that the job was changed since it was seen that no two items have one destination. It is there until that is seen
+/// again: a run that was refused for it, or killed before, is not resumed past it.
+pub(super) const UNCLAIMED: &str = "unclaimed";
 
 /// How a session is to go.
 #[derive(Debug, Clone)]
@@ -107,7 +111,7 @@ impl Run {
                 Err(why) => return Ok(Some(why)),
             },
         };
-        if self.accepted {
+        if self.record.fact::<bool>(UNCLAIMED)?.is_some() {
             self.claim_again(&job, &input, &session).await?;
         }
         job.ready().await.map_err(|error| unready(&error))?;
@@ -167,18 +171,23 @@ impl Run {
     }
 
     /// A job that was changed may name its results otherwise: still no two items may have one destination.
-    async fn claim_again(&self, job: &Arc<dyn AnyJob>, input: &Input, session: &Session) -> Result<()> {
-        if !self.kind.publishes {
-            return Ok(());
+    async fn claim_again(&mut self, job: &Arc<dyn AnyJob>, input: &Input, session: &Session) -> Result<()> {
+        if self.kind.publishes {
+            self.claim_all(job, input, session).await?;
         }
+        self.record.write("be written", |db| db.execute("DELETE FROM facts WHERE name = ?1", [UNCLAIMED]).map(drop))
+    }
+
+    async fn claim_all(&self, job: &Arc<dyn AnyJob>, input: &Input, session: &Session) -> Result<()> {
         let selection = Selection::new(&self.bound.settings.items, input, &self.bound.params);
         let (open, params, job, stop) =
             (input.open(self.folder.path())?, self.bound.params.clone(), Arc::clone(job), session.stop.clone());
         let claim =
             move || Cut { input: &open, selection: &selection, params: &params, publisher: Some(&job), stop: &stop }.claim_all();
         match join(tokio::task::spawn_blocking(claim).await)? {
+            Ok(()) => Ok(()),
             Err(Why::Trouble(error)) => Err(error),
-            _ => Ok(()),
+            Err(why) => Err(Error::new(ErrorKind::Stopped, why.to_string())),
         }
     }
 

@@ -168,8 +168,13 @@ fn a_redrive_that_is_killed_is_resumed() {
 #[test]
 fn a_redrive_straight_after_a_crash_judges_what_was_in_flight_as_it_was() {
     let stage = Stage::new();
-    stage.items([doing(0, "permanent"), doing(1, "wait"), plain(2)]).flow_of("note_unsafe", "", "batch: { concurrency: 1 }");
+    stage.items([doing(0, "permanent"), doing(1, "wait"), plain(2)]).flow_of("note_unsafe", "", "batch: { concurrency: 3 }");
     let running = stage.spawn(&["run", "flow.yaml", "--as", "x"]);
+    // The two that end are recorded; the marks that say they were begun are still there.
+    stage.until("two outcomes", |stage| {
+        let status = stage.run(&["status", "x", "--json"]);
+        status.code == Some(0) && status.lines()[0]["items"]["pending"] == 1
+    });
     stage.until_logged("begin i1");
     running.kill();
     stage.write("cure", "").write("gate", "");
@@ -195,5 +200,10 @@ fn a_changed_job_gives_no_two_items_one_destination() {
     stage.run_fanfold(&["run", "flow.yaml", "--as", "x"]).ended(1);
     stage.write("photos/2.jpg", &photo).write("flow.yaml", flow("1.jpg"));
     stage.run_fanfold(&["redrive", "x", "--accept"]).ended(2).says("`1.jpg` and `2.jpg` have one destination");
+    // Nor is it resumed past that; with names of their own it goes on.
+    stage.run_fanfold(&["resume", "x"]).ended(2).says("`1.jpg` and `2.jpg` have one destination");
     assert!(!stage.path("out/2.jpg").exists());
+    stage.write("flow.yaml", flow("{{ item.Key }}"));
+    stage.run_fanfold(&["redrive", "x", "--accept"]).ended(0);
+    assert!(stage.path("out/2.jpg").exists());
 }
