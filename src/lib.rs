@@ -54,6 +54,7 @@
 //! ```
 
 mod batch;
+mod call;
 mod cli;
 mod error;
 mod event;
@@ -61,14 +62,18 @@ pub mod expression;
 pub mod guide;
 mod item;
 pub mod job;
+mod ledger;
 pub mod limits;
 pub mod local;
 mod nearest;
 mod observe;
 mod outcome;
+mod permits;
+mod rate;
 pub mod reader;
 mod report;
 mod retry;
+mod secrets;
 pub mod storage;
 pub mod units;
 mod worker;
@@ -78,13 +83,16 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub use batch::Batch;
+pub use call::{Answer, NoAnswer};
 pub use error::{Error, ErrorKind, Place, Result};
 pub use event::{Event, Observer, Progress, Unobserved};
 pub use expression::Setting;
 pub use item::{Item, ItemKey};
-pub use job::{Attempt, ConfigError, Job, JobError, Jobs, Repeat, Setup, Work};
+pub use job::{Attempt, ConfigError, Job, JobError, Jobs, Keys, Repeat, Setup, Within, Work};
+pub use job::{Call, OnUnknown, Probed, Sender, Sent, StepPolicy, StepRepeat};
 pub use local::{Run, Session, StateFolder};
 pub use outcome::{Counts, Failure, ItemStatus, Outcome, RunStatus, Tolerance};
+pub use rate::{Outage, Rate, Rates};
 pub use report::Report;
 pub use retry::{Jitter, Retry};
 pub use worker::{Trial, Tried};

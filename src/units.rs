@@ -67,6 +67,39 @@ pub fn parse_percent(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Reads `50/s`, `600/m` or `1000/h` as calls a second.
+///
+/// # Errors
+/// What was found and what is allowed, as a lowercase fragment.
+pub fn parse_rate(text: &str) -> Result<f64, String> {
+    let wrong = || format!("`{text}` is not a rate: expected a number and a time, one of /s, /m, /h, such as `50/s`");
+    let (number, unit) = split(text).ok_or_else(wrong)?;
+    let seconds = match unit {
+        "/s" => 1.0,
+        "/m" => 60.0,
+        "/h" => 3600.0,
+        _ => return Err(wrong()),
+    };
+    let rate = number / seconds;
+    // Slower than a call a day is a mistake; faster than a million a second is no limit.
+    if (1.0 / 86_400.0..=1e6).contains(&rate) {
+        Ok(rate)
+    } else {
+        Err(format!("`{text}`: a rate is at least one call a day and at most 1000000/s"))
+    }
+}
+
+/// Writes a rate by the second, the minute or the hour, whichever needs no fraction.
+pub fn write_rate(per_second: f64) -> String {
+    for (unit, seconds) in [("/s", 1.0), ("/m", 60.0), ("/h", 3600.0)] {
+        let number = per_second * seconds;
+        if (number - number.round()).abs() < 1e-6 && number >= 1.0 {
+            return format!("{}{unit}", number.round());
+        }
+    }
+    format!("{per_second}/s")
+}
+
 /// The number in front and the unit behind it. Digits and one point only: no sign, no exponent, no space.
 fn split(text: &str) -> Option<(f64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
@@ -95,6 +128,52 @@ pub mod duration {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
         super::parse_duration(&text).map_err(de::Error::custom)
+    }
+}
+
+/// Rates in serde's words, for `#[serde(with = "…")]`.
+pub mod rate {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    /// Writes `50/s`.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::write_rate(*value))
+    }
+
+    /// Reads `50/s`.
+    ///
+    /// # Errors
+    /// A text that is not a rate.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        super::parse_rate(&text).map_err(de::Error::custom)
+    }
+}
+
+/// The same for a rate that may be missing.
+pub mod optional_rate {
+    use serde::{Deserializer, Serializer};
+
+    /// Writes `50/s`, or nothing.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(rate) => super::rate::serialize(rate, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    /// Reads `50/s`.
+    ///
+    /// # Errors
+    /// A text that is not a rate.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+        super::rate::deserialize(deserializer).map(Some)
     }
 }
 
@@ -133,9 +212,26 @@ text_schema!(
     PercentText, "fanfold-percent", r"^[0-9]+(\.[0-9]+)?%$", "1%"
 );
 
+text_schema!(
+    /// The schema of a rate such as `50/s`.
+    RateText, "fanfold-rate", r"^[0-9]+(\.[0-9]+)?/(s|m|h)$", "50/s"
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_are_read_by_the_second_and_written_without_fractions() {
+        assert_eq!(parse_rate("50/s"), Ok(50.0));
+        assert_eq!(parse_rate("600/m"), Ok(10.0));
+        assert_eq!(write_rate(50.0), "50/s");
+        assert_eq!(write_rate(0.5), "30/m");
+        assert_eq!(write_rate(1.0 / 3600.0), "1/h");
+        for wrong in ["", "50", "50/d", "0/s", "-1/s", "2000000/s", "5 /s", "/s"] {
+            assert!(parse_rate(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn units_are_read_and_written() {

@@ -16,6 +16,7 @@ mod rewrite;
 mod scan;
 mod scope;
 mod setting;
+mod template;
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use name::Name;
 pub(crate) use name::kind;
 pub use scope::{Params, Scope};
 pub use setting::Setting;
+pub use template::Template;
 
 /// The longest text with an expression in it, in bytes.
 const LONGEST: usize = 16 * 1024;

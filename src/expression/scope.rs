@@ -36,32 +36,46 @@ impl Params {
 #[derive(Debug, Clone, Copy)]
 pub struct Scope<'a> {
     params: &'a Params,
-    item: Option<&'a Value>,
+    /// What else there is, each by its name.
+    others: [Option<&'a Value>; OTHERS.len()],
 }
+
+/// The names beside `params` that an expression may begin with. Which of them are known is fixed for each field.
+const OTHERS: [&str; 8] = ["item", "previous", "steps", "status", "headers", "body", "pages", "secrets"];
 
 impl<'a> Scope<'a> {
     /// The scope of settings that are known when a run starts: `params` alone.
     pub fn params(params: &'a Params) -> Self {
-        Self { params, item: None }
+        Self { params, others: [None; OTHERS.len()] }
     }
 
     /// The same with `item`.
     #[must_use]
     pub fn with_item(self, item: &'a Value) -> Self {
-        Self { item: Some(item), ..self }
+        self.with("item", item)
+    }
+
+    /// The same with one of the names that only some fields know: `previous`, `steps`, `status`, `headers`, `body`, `pages` or
+    /// `secrets`. Another name changes nothing.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &'a Value) -> Self {
+        if let Some(at) = OTHERS.iter().position(|other| *other == name) {
+            self.others[at] = Some(value);
+        }
+        self
     }
 
     /// The value of a name that an expression may begin with.
     pub(super) fn root(&self, name: &str) -> Option<&'a Value> {
-        match name {
-            "params" => Some(self.params.value()),
-            "item" => self.item,
-            _ => None,
+        if name == "params" {
+            return Some(self.params.value());
         }
+        OTHERS.iter().position(|other| *other == name).and_then(|at| self.others[at])
     }
 
     /// The names that an expression may begin with.
     pub(super) fn roots(&self) -> impl Iterator<Item = &'static str> {
-        std::iter::once("params").chain(self.item.map(|_| "item"))
+        let known = OTHERS.iter().zip(self.others).filter_map(|(name, value)| value.map(|_| *name));
+        std::iter::once("params").chain(known)
     }
 }

@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 use crate::expression::Scope;
 use crate::item::{Item, ItemKey};
 use crate::job::in_job;
+use crate::job::step::Services;
 
 /// One try at one item: its number, its identity and the worker's services.
 ///
 /// Cheap to hand around; it lives as long as the try.
-#[derive(Debug)]
 pub struct Attempt<'a> {
     pub(crate) number: u32,
     pub(crate) redrive: u32,
@@ -27,6 +27,9 @@ pub struct Attempt<'a> {
     pub(crate) deadline: Option<Instant>,
     pub(crate) cancelled: &'a CancellationToken,
     pub(crate) cores: &'a Arc<Semaphore>,
+    /// What the last item of the lane that succeeded gave; null for the first of a lane and without lanes.
+    pub(crate) previous: &'a Value,
+    pub(crate) services: &'a dyn Services,
 }
 
 impl<'a> Attempt<'a> {
@@ -61,6 +64,11 @@ impl<'a> Attempt<'a> {
             ItemKey::Name(_) => None,
         };
         crate::item::effect_key(self.workflow, run, &self.item.key.to_string(), step)
+    }
+
+    /// With `order:`, what the last item of the same lane that succeeded gave; null for the first one, and without `order:`.
+    pub fn previous(&self) -> &'a Value {
+        self.previous
     }
 
     /// When the time of this try (`item_timeout`) is up, if it has one.
@@ -108,5 +116,11 @@ impl<'a> Attempt<'a> {
             // The runtime is being shut down: nobody waits for this result any more.
             Err(_) => std::future::pending().await,
         }
+    }
+}
+
+impl std::fmt::Debug for Attempt<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attempt").field("item", &self.item.key).field("number", &self.number).finish_non_exhaustive()
     }
 }

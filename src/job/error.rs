@@ -13,6 +13,8 @@ pub struct JobError {
     pub(crate) kind: JobErrorKind,
     pub(crate) name: Option<String>,
     pub(crate) cause: String,
+    /// No later item of the lane may be begun, whatever `order.on_failure` says.
+    pub(crate) stops_lane: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,6 +26,8 @@ pub(crate) enum JobErrorKind {
     Skipped,
     /// The surroundings fail for every item: the run stops, resumable, exit 4; this item stays pending.
     Surroundings,
+    /// The run stops, for the reason that is known to the worker; this item stays pending, resumable where it is.
+    Stopped,
 }
 
 impl JobError {
@@ -49,7 +53,7 @@ impl JobError {
 
     /// The item is left out on purpose, for this reason.
     pub fn skipped(why: impl Into<String>) -> Self {
-        Self { kind: JobErrorKind::Skipped, name: None, cause: why.into() }
+        Self { kind: JobErrorKind::Skipped, name: None, cause: why.into(), stops_lane: false }
     }
 
     /// Nothing is wrong with the item, but with what every item needs: a full disk, a destination without access.
@@ -65,6 +69,18 @@ impl JobError {
         self
     }
 
+    /// The run stops; the item stays pending and goes on where it is.
+    pub(crate) fn stopped(why: impl Into<String>) -> Self {
+        Self { kind: JobErrorKind::Stopped, name: None, cause: why.into(), stops_lane: false }
+    }
+
+    /// The items behind this one in its lane are blocked, also with `on_failure: continue`.
+    #[must_use]
+    pub(crate) fn stopping_lane(mut self) -> Self {
+        self.stops_lane = true;
+        self
+    }
+
     fn of(kind: JobErrorKind, source: impl Into<Source>) -> Self {
         let source = source.into();
         let mut cause = source.to_string();
@@ -77,7 +93,7 @@ impl JobError {
             }
             next = inner.source();
         }
-        Self { kind, name: None, cause }
+        Self { kind, name: None, cause, stops_lane: false }
     }
 
     /// What happened, in words.
@@ -95,6 +111,7 @@ impl JobError {
             (None, JobErrorKind::Unknown) => "Job.Unknown",
             (None, JobErrorKind::Skipped) => "Job.Skipped",
             (None, JobErrorKind::Surroundings) => "Job.Surroundings",
+            (None, JobErrorKind::Stopped) => "Job.Stopped",
         }
     }
 }
@@ -135,19 +152,28 @@ pub struct ConfigError {
     pub(crate) detail: String,
     pub(crate) hint: Option<String>,
     pub(crate) surroundings: bool,
+    /// Further ones.
+    pub(crate) more: Vec<ConfigError>,
 }
 
 impl ConfigError {
     /// `setting` is its name in the job's config, dotted if nested (`probe.get`), or empty for the whole job;
     /// `detail` a lowercase fragment that says what was found and what is allowed.
     pub fn new(setting: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { setting: setting.into(), detail: detail.into(), hint: None, surroundings: false }
+        Self { setting: setting.into(), detail: detail.into(), hint: None, surroundings: false, more: Vec::new() }
     }
 
     /// Adds the one action that helps.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Both: every mistake is told at once.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.more.push(other);
         self
     }
 

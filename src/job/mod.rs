@@ -8,6 +8,8 @@ mod error;
 pub mod image_resize;
 pub(crate) mod in_job;
 mod registry;
+mod step;
+mod wire;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -22,8 +24,12 @@ pub(crate) use error::JobErrorKind;
 pub use error::{ConfigError, JobError};
 pub use registry::Jobs;
 pub(crate) use registry::{AnyJob, JobKind};
+pub use step::{Call, OnUnknown, Probed, Sender, Sent, StepPolicy, StepRepeat};
+pub(crate) use step::{NoServices, Services};
+pub(crate) use wire::{Wire, WireRequest};
 
 use crate::expression::Scope;
+use crate::secrets::Secrets;
 use crate::storage::{Location, Storages};
 
 /// A kind of work: what is done to each item.
@@ -98,9 +104,9 @@ pub trait Job: Sized + Send + Sync + 'static {
     /// nothing is opened here.
     ///
     /// # Errors
-    /// A setting that cannot be.
-    fn check(config: &Self::Config) -> Result<(), ConfigError> {
-        let _ = config;
+    /// Settings that cannot be: all of them, put together by [`ConfigError::and`].
+    fn check(config: &Self::Config, within: &Within) -> Result<(), ConfigError> {
+        let _ = (config, within);
         Ok(())
     }
 
@@ -162,6 +168,8 @@ pub enum Repeat {
     Safe,
     /// Doing it again is safe because the effect carries [`Attempt::key`].
     Keyed,
+    /// Everything that has an effect goes through [`Attempt::step`]: an item goes on at the step where it was.
+    Steps,
     /// Doing it again may repeat an effect: an item in flight at a crash, cut off by its time or by a panic is *unknown*
     /// and never run again by itself.
     Unsafe,
@@ -176,14 +184,45 @@ pub enum Work {
     Cpu,
 }
 
+/// What a job may know of the workflow around it when its settings are checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Within {
+    /// Whether there is an `order:`, so that there are lanes.
+    pub ordered: bool,
+    /// What the items are called.
+    pub keys: Keys,
+}
+
+/// What the items of a workflow are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keys {
+    /// By their address, or as `items.key` says: the same in every run.
+    Named,
+    /// By their position in a file, and the workflow says so: `items.key: position`.
+    Position,
+    /// By their position in a file, since the workflow says nothing.
+    Unsaid,
+}
+
+impl Default for Within {
+    fn default() -> Self {
+        Self { ordered: false, keys: Keys::Named }
+    }
+}
+
 /// What a job may use from its making on. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Setup {
     pub(crate) workflow: Arc<str>,
     pub(crate) run: Arc<str>,
     pub(crate) params: Arc<Value>,
     pub(crate) source: Option<Location>,
     pub(crate) storages: Storages,
+    pub(crate) within: Within,
+    pub(crate) secrets: Arc<Secrets>,
+    /// How requests are sent, if not over the network.
+    pub(crate) wire: Option<Arc<dyn Wire>>,
 }
 
 impl Setup {
@@ -210,5 +249,11 @@ impl Setup {
     /// Opens folders and buckets.
     pub fn storages(&self) -> &Storages {
         &self.storages
+    }
+}
+
+impl std::fmt::Debug for Setup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setup").field("workflow", &self.workflow).field("run", &self.run).finish_non_exhaustive()
     }
 }

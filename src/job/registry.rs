@@ -12,7 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Attempt, ConfigError, Job, JobError, Repeat, Setup, Work};
+use super::{Attempt, ConfigError, Job, JobError, Repeat, Setup, Within, Work};
 use crate::expression::Scope;
 
 /// The jobs a binary knows, by name.
@@ -74,7 +74,7 @@ pub(crate) struct JobKind {
     /// The whole schema of an item, and of what is kept of a success.
     pub input_schema: fn() -> Schema,
     pub output_schema: fn() -> Schema,
-    check: fn(&Value) -> Result<(), ConfigError>,
+    check: fn(&Value, &Within) -> Result<(), ConfigError>,
     make: Make,
 }
 
@@ -96,8 +96,8 @@ impl JobKind {
     }
 
     /// Whether settings with every expression over `params` resolved are what the job takes. Nothing is made or opened.
-    pub fn check(&self, config: &Value) -> Result<(), ConfigError> {
-        (self.check)(config)
+    pub fn check(&self, config: &Value, within: &Within) -> Result<(), ConfigError> {
+        (self.check)(config, within)
     }
 
     /// Makes the job from its settings, with every expression over `params` resolved.
@@ -117,14 +117,14 @@ fn whole_schema<T: JsonSchema>() -> Schema {
 }
 
 fn make<J: Job>(config: Value, setup: &Setup) -> Result<Arc<dyn AnyJob>, ConfigError> {
-    Ok(Arc::new(J::new(typed::<J>(config)?, setup)?))
+    Ok(Arc::new(J::new(typed::<J>(config, &setup.within)?, setup)?))
 }
 
-fn check<J: Job>(config: &Value) -> Result<(), ConfigError> {
-    typed::<J>(config.clone()).map(drop)
+fn check<J: Job>(config: &Value, within: &Within) -> Result<(), ConfigError> {
+    typed::<J>(config.clone(), within).map(drop)
 }
 
-fn typed<J: Job>(config: Value) -> Result<J::Config, ConfigError> {
+fn typed<J: Job>(config: Value, within: &Within) -> Result<J::Config, ConfigError> {
     let config = serde_path_to_error::deserialize(config).map_err(|error| {
         let setting = match error.path().to_string().as_str() {
             "." => String::new(),
@@ -132,7 +132,7 @@ fn typed<J: Job>(config: Value) -> Result<J::Config, ConfigError> {
         };
         ConfigError::new(setting, error.into_inner().to_string())
     })?;
-    J::check(&config)?;
+    J::check(&config, within)?;
     Ok(config)
 }
 

@@ -104,7 +104,7 @@ impl Desk for LocalDesk {
                     let (sender, receiver) = oneshot::channel();
                     (Some(sender), Some(receiver))
                 }
-                Repeat::Safe | Repeat::Keyed => (None, None),
+                Repeat::Safe | Repeat::Keyed | Repeat::Steps => (None, None),
             };
             let Ended { outcome, attempts } = ended;
             let note = Note { item: item.index, key: item.key.clone(), outcome, attempts, durable };

@@ -63,6 +63,9 @@ pub async fn dry_run(workflow: &Workflow, bound: &Bound, jobs: &Jobs, first: usi
         params: bound.params.value().clone().into(),
         source: settings.items.location().cloned(),
         storages: storages.clone(),
+        within: workflow.within(),
+        secrets: Arc::new(crate::secrets::Secrets::new(Default::default())),
+        wire: None,
     };
     let job = kind.make(settings.job.config.clone(), &setup).map_err(|error| workflow.place_config_error(&error))?;
     let shown = as_written(&settings.items, workflow);

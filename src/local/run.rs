@@ -152,6 +152,9 @@ impl Run {
             params: Arc::new(self.bound.params.value().clone()),
             source: self.bound.settings.items.location().cloned(),
             storages: Storages::new(scratch.as_deref().unwrap_or(self.id())),
+            within: self.workflow.within(),
+            secrets: Arc::new(crate::secrets::Secrets::new(Default::default())),
+            wire: None,
         })
     }
 

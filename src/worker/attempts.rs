@@ -12,7 +12,7 @@ use super::{Desk, Ended, Worker, panics};
 use crate::batch::Batch;
 use crate::expression::Scope;
 use crate::item::Item;
-use crate::job::{Attempt, JobError, JobErrorKind, Repeat};
+use crate::job::{Attempt, JobError, JobErrorKind, NoServices, Repeat};
 use crate::limits::OUTPUT_BYTES;
 use crate::outcome::{Failure, Outcome};
 use crate::units::write_duration;
@@ -27,6 +27,8 @@ enum Judged {
     },
     /// The run stops; the item stays pending.
     Surroundings(JobError),
+    /// The same, for a reason that is known already.
+    Stopped,
 }
 
 impl Worker {
@@ -38,6 +40,7 @@ impl Worker {
             attempts += 1;
             match self.one_try(item, attempts, redrive).await {
                 Judged::Ended(outcome) => return Some(Ended { outcome, attempts }),
+                Judged::Stopped => return None,
                 Judged::Surroundings(error) => {
                     desk.surroundings(item, error);
                     return None;
@@ -100,6 +103,7 @@ impl Worker {
                         kept &= tell(desk, item, Ended { outcome, attempts: number }, self.repeat).await;
                     }
                     Judged::Surroundings(error) => desk.surroundings(item, error),
+                    Judged::Stopped => {}
                     Judged::Again { failure, not_before } => {
                         longest = longest.max(not_before.unwrap_or_default());
                         again.push((*item, failure));
@@ -192,6 +196,8 @@ impl Worker {
             deadline,
             cancelled,
             cores: &self.cores,
+            previous: &Value::Null,
+            services: &NoServices,
         }
     }
 
@@ -209,13 +215,14 @@ impl Worker {
             JobErrorKind::Unknown => Judged::Ended(Outcome::Unknown(failure)),
             JobErrorKind::Skipped => Judged::Ended(Outcome::Skipped(failure.cause)),
             JobErrorKind::Surroundings => Judged::Surroundings(error),
+            JobErrorKind::Stopped => Judged::Stopped,
         }
     }
 
     /// An item that did not come to its own end: failed, unless it may have had an effect that must not be repeated.
     fn cut_off(&self, failure: Failure) -> Outcome {
         match self.repeat {
-            Repeat::Safe | Repeat::Keyed => Outcome::Failed(failure),
+            Repeat::Safe | Repeat::Keyed | Repeat::Steps => Outcome::Failed(failure),
             Repeat::Unsafe => Outcome::Unknown(failure),
         }
     }

@@ -12,7 +12,7 @@ use super::{Begun, Desk, Ended, Worker, WorkerSettings};
 use crate::batch::Batch;
 use crate::expression::Params;
 use crate::item::{Item, ItemKey};
-use crate::job::{ConfigError, Job, JobError, Jobs, Repeat, Setup};
+use crate::job::{ConfigError, Job, JobError, Jobs, Repeat, Setup, Within};
 use crate::outcome::Outcome;
 use crate::retry::Retry;
 use crate::storage::Storages;
@@ -84,6 +84,9 @@ impl Trial {
             params: Arc::new(params.clone()),
             source: None,
             storages: Storages::new("trial"),
+            within: Within::default(),
+            secrets: Arc::new(crate::secrets::Secrets::new(Default::default())),
+            wire: None,
         };
         let settings = WorkerSettings {
             workflow: "trial".into(),

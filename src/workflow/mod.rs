@@ -27,14 +27,14 @@ use serde_json::Value;
 
 use crate::error::{Error, Place, Result};
 use crate::expression::Params;
-use crate::job::{ConfigError, JobKind, Jobs};
+use crate::job::{ConfigError, JobKind, Jobs, Keys, Within};
 use check::Finding;
 use decode::{Decoder, Field};
 use names::Known;
 pub use params::{Param, ParamType};
 pub use schema::schema;
 use settings::FileFields;
-pub use settings::{BatchSettings, JobSettings, Settings, StopRule};
+pub use settings::{BatchSettings, JobSettings, OnFailure, OrderSettings, Settings, StopRule};
 use tree::{LONGEST_FILE, Node, NodeKind, Spot};
 
 /// How many mistakes of a file are told.
@@ -202,10 +202,24 @@ impl Workflow {
         (value, errors)
     }
 
+    /// What the job may know of the workflow around it.
+    pub(crate) fn within(&self) -> Within {
+        let has = |name| self.root.get(name).is_some();
+        let items = self.root.get("items").map(|entry| entry.value.entries()).unwrap_or_default();
+        let key = items.iter().find(|entry| entry.key == "key").and_then(|entry| entry.value.scalar());
+        let objects = items.iter().any(|entry| entry.key == "objects");
+        let keys = match key {
+            Some(key) if key.text == "position" => Keys::Position,
+            None if !objects => Keys::Unsaid,
+            _ => Keys::Named,
+        };
+        Within { ordered: has("order"), keys }
+    }
+
     /// What only the job's own types can say of its settings.
     fn check_job(&self, section: &Value) -> Option<Error> {
         let job = self.job.as_ref()?;
-        let error = job.check(section.get(job.name)?).err()?;
+        let error = job.check(section.get(job.name)?, &self.within()).err()?;
         Some(self.place_config_error(&error))
     }
 

@@ -8,8 +8,10 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
 use super::params::ParamFields;
+use crate::expression::Setting;
 use crate::limits::CHILD_INPUT_BYTES;
 use crate::outcome::Tolerance;
+use crate::rate::{Outage, Rates};
 use crate::reader::ItemsConfig;
 use crate::retry::Retry;
 use crate::units::{BytesText, DurationText, PercentText, parse_bytes, parse_duration, parse_percent};
@@ -30,6 +32,12 @@ pub struct Settings {
     pub retry: Retry,
     /// When to stop before all items are done.
     pub stop: StopRule,
+    /// In which order, if it matters.
+    pub order: Option<OrderSettings>,
+    /// How fast others may be called.
+    pub rate: Rates,
+    /// What happens while one of them is away.
+    pub outage: Outage,
     /// How long one try at an item may take; its waits between tries do not count. Default without end.
     pub item_timeout: Option<Duration>,
     /// What is done to each item.
@@ -68,6 +76,35 @@ impl Default for BatchSettings {
     fn default() -> Self {
         Self { max_items: Some(100), max_bytes: CHILD_INPUT_BYTES as u64, concurrency: None }
     }
+}
+
+/// Which items must come one after another: those of one lane, in input order.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct OrderSettings {
+    /// What an item's lane is, such as `{{ item.customer }}`. Items that give the same come strictly one after another, in input
+    /// order; lanes run beside one another. One that gives nothing refuses the run.
+    pub by: Setting<String>,
+    /// What happens to the items behind one that failed: `stop_lane` blocks them until a redrive, `continue` goes on with them.
+    /// Default stop_lane. An unknown always stops its lane.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+    /// Lanes that one child execution works on at once. Default 16.
+    #[serde(default = "lanes_at_once")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub concurrency: u32,
+}
+
+/// What happens to the items behind one that failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// They are blocked until the one that failed is redriven.
+    #[default]
+    StopLane,
+    /// They go on; `previous` is the output of the last one that succeeded.
+    Continue,
 }
 
 /// When to stop a run before all items are done. It can be resumed.
@@ -128,6 +165,14 @@ pub(super) struct FileFields {
     /// When to stop before all items are done.
     #[serde(default)]
     stop: StopRule,
+    /// In which order: items with one key form a lane and come one after another. Cannot stand beside `batch`.
+    order: Option<OrderSettings>,
+    /// How fast others may be called, each host for itself.
+    #[serde(default)]
+    rate: Rates,
+    /// What happens while one of them is away.
+    #[serde(default)]
+    outage: Outage,
     /// How long one try at an item may take, such as `30s`; a job that takes whole batches has it for a try at a batch. A try that
     /// takes longer is cut off, and the item is failed: `Item.TimedOut`. Default without end.
     #[serde(default, deserialize_with = "duration")]
@@ -148,10 +193,17 @@ impl FileFields {
             tolerated_failure: self.tolerated_failure,
             retry: self.retry,
             stop: self.stop,
+            order: self.order,
+            rate: self.rate,
+            outage: self.outage,
             item_timeout: self.item_timeout,
             job: JobSettings { name, config },
         })
     }
+}
+
+fn lanes_at_once() -> u32 {
+    16
 }
 
 fn max_concurrency() -> u32 {

@@ -10,7 +10,7 @@ use super::config::ImageResizeConfig;
 use super::name;
 use super::recipe::Recipe;
 use crate::expression::{Scope, Setting};
-use crate::job::{Attempt, ConfigError, Job, JobError, Setup, Work};
+use crate::job::{Attempt, ConfigError, Job, JobError, Setup, Within, Work};
 use crate::storage::{Location, OnExists, Put, Storage, Storages};
 
 /// How much of the sources is in memory at once, waiting for a core or being decoded. Many items are in flight so that
@@ -116,7 +116,7 @@ impl Job for ImageResize {
     type Input = ObjectItem;
     type Output = ResizedItem;
 
-    fn check(config: &ImageResizeConfig) -> Result<(), ConfigError> {
+    fn check(config: &ImageResizeConfig, _: &Within) -> Result<(), ConfigError> {
         config.check()
     }
 

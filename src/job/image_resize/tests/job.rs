@@ -11,7 +11,7 @@ use super::*;
 use crate::expression::{Params, Scope};
 use crate::item::{Item, ItemKey};
 use crate::job::image_resize::{ImageResize, ObjectItem, ResizedItem};
-use crate::job::{Attempt, ConfigError, Job, JobError, Setup};
+use crate::job::{Attempt, ConfigError, Job, JobError, Setup, Within};
 use crate::storage::{Location, Storages};
 
 /// A folder with `photos/` beside `small/`.
@@ -41,6 +41,9 @@ impl Stage {
             params: Arc::new(json!({})),
             source: source.map(|name| Location::Folder(self.path(name))),
             storages: Storages::new("1"),
+            within: Within::default(),
+            secrets: Arc::new(crate::secrets::Secrets::new(Default::default())),
+            wire: None,
         }
     }
 
@@ -50,7 +53,7 @@ impl Stage {
             config[name] = value.clone();
         }
         let config = serde_json::from_value(config).expect("a config");
-        ImageResize::check(&config)?;
+        ImageResize::check(&config, &Within::default())?;
         ImageResize::new(config, &self.setup(source))
     }
 
@@ -79,6 +82,8 @@ impl Stage {
             deadline: None,
             cancelled: &cancelled,
             cores: &cores,
+            previous: &Value::Null,
+            services: &crate::job::NoServices,
         };
         let input: ObjectItem = serde_json::from_value(item.value.clone()).expect("an object");
         job.run(input, &attempt).await
