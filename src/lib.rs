@@ -56,6 +56,7 @@
 mod batch;
 mod call;
 mod cli;
+mod crash;
 mod error;
 mod event;
 pub mod expression;
