@@ -89,7 +89,7 @@ impl Desk for LocalDesk {
         }
         match self.notes.try_reserve() {
             Ok(room) => {
-                let Ended { outcome, attempts } = ended;
+                let Ended { outcome, attempts, .. } = ended;
                 room.send(Note { item: item.index, key: item.key.clone(), outcome, attempts, durable: None });
                 Ok(true)
             }
@@ -106,7 +106,7 @@ impl Desk for LocalDesk {
                 }
                 Repeat::Safe | Repeat::Keyed | Repeat::Steps => (None, None),
             };
-            let Ended { outcome, attempts } = ended;
+            let Ended { outcome, attempts, .. } = ended;
             let note = Note { item: item.index, key: item.key.clone(), outcome, attempts, durable };
             // The recorder lives as long as anyone can tell it something; after a failed write it drops what it is told.
             let sent = self.notes.send(note).await.is_ok();

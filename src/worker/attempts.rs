@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backoff::Waits;
 use super::desk::{Begun, tell};
-use super::{Desk, Ended, Worker, panics};
+use super::{Desk, Ended, LaneContext, Worker, panics};
 use crate::batch::Batch;
 use crate::expression::Scope;
 use crate::item::Item;
@@ -20,10 +20,13 @@ use crate::units::write_duration;
 /// What one try at an item came to.
 enum Judged {
     Ended(Outcome),
+    /// The same, and no later item of its lane may be begun.
+    EndedLane(Outcome),
     /// Another try may succeed, not before this long if the job said so.
     Again {
         failure: Failure,
         not_before: Option<Duration>,
+        stops_lane: bool,
     },
     /// The run stops; the item stays pending.
     Surroundings(JobError),
@@ -33,22 +36,23 @@ enum Judged {
 
 impl Worker {
     /// Runs one item to its outcome. `None`: it stays pending, because the run stops.
-    pub(super) async fn attempts(&self, item: &Item, redrive: u32, desk: &dyn Desk) -> Option<Ended> {
+    pub(super) async fn attempts(&self, item: &Item, redrive: u32, lane: Option<&LaneContext>, desk: &dyn Desk) -> Option<Ended> {
         let mut waits = None;
         let mut attempts = 0;
         loop {
             attempts += 1;
-            match self.one_try(item, attempts, redrive).await {
-                Judged::Ended(outcome) => return Some(Ended { outcome, attempts }),
+            match self.one_try(item, attempts, redrive, lane).await {
+                Judged::Ended(outcome) => return Some(Ended { outcome, attempts, stops_lane: false }),
+                Judged::EndedLane(outcome) => return Some(Ended { outcome, attempts, stops_lane: true }),
                 Judged::Stopped => return None,
                 Judged::Surroundings(error) => {
                     desk.surroundings(item, error);
                     return None;
                 }
-                Judged::Again { failure, not_before } => {
+                Judged::Again { failure, not_before, stops_lane } => {
                     let waits = waits.get_or_insert_with(|| Waits::new(&self.settings.retry));
                     let Some(wait) = waits.next(fastrand::f64()) else {
-                        return Some(Ended { outcome: Outcome::Failed(failure), attempts });
+                        return Some(Ended { outcome: Outcome::Failed(failure), attempts, stops_lane });
                     };
                     if !self.wait(wait.max(not_before.unwrap_or_default())).await {
                         return None;
@@ -58,13 +62,14 @@ impl Worker {
         }
     }
 
-    async fn one_try(&self, item: &Item, number: u32, redrive: u32) -> Judged {
+    async fn one_try(&self, item: &Item, number: u32, redrive: u32, lane: Option<&LaneContext>) -> Judged {
+        let previous = lane.map_or(&Value::Null, |lane| &lane.previous);
         let Some(deadline) = self.deadline() else {
-            let attempt = self.attempt(item, number, redrive, None, &self.never);
+            let attempt = Attempt { previous, ..self.attempt(item, number, redrive, None, &self.never) };
             return self.judge(panics::catch(self.job.run(&attempt)).await);
         };
         let cancelled = CancellationToken::new();
-        let attempt = self.attempt(item, number, redrive, Some(deadline), &cancelled);
+        let attempt = Attempt { previous, ..self.attempt(item, number, redrive, Some(deadline), &cancelled) };
         match tokio::time::timeout_at(deadline, panics::catch(self.job.run(&attempt))).await {
             Ok(answer) => self.judge(answer),
             Err(_) => {
@@ -99,12 +104,13 @@ impl Worker {
             let mut longest = Duration::ZERO;
             for (item, answer) in left.iter().zip(answers) {
                 match answer {
-                    Judged::Ended(outcome) => {
-                        kept &= tell(desk, item, Ended { outcome, attempts: number }, self.repeat).await;
+                    // Whole batches have no lanes.
+                    Judged::Ended(outcome) | Judged::EndedLane(outcome) => {
+                        kept &= tell(desk, item, Ended { outcome, attempts: number, stops_lane: false }, self.repeat).await;
                     }
                     Judged::Surroundings(error) => desk.surroundings(item, error),
                     Judged::Stopped => {}
-                    Judged::Again { failure, not_before } => {
+                    Judged::Again { failure, not_before, .. } => {
                         longest = longest.max(not_before.unwrap_or_default());
                         again.push((*item, failure));
                     }
@@ -122,7 +128,7 @@ impl Worker {
                 }
                 None => {
                     for (item, failure) in again {
-                        let ended = Ended { outcome: Outcome::Failed(failure), attempts: number };
+                        let ended = Ended { outcome: Outcome::Failed(failure), attempts: number, stops_lane: false };
                         kept &= tell(desk, item, ended, self.repeat).await;
                     }
                     break;
@@ -208,12 +214,14 @@ impl Worker {
             Err(panic) => return Judged::Ended(self.cut_off(Failure::new("Job.Panicked", panic))),
         };
         let failure = Failure::new(error.name(), error.cause());
+        let stops_lane = error.stops_lane;
+        let ended = if stops_lane { Judged::EndedLane } else { Judged::Ended };
         match error.kind {
-            JobErrorKind::Transient => Judged::Again { failure, not_before: None },
-            JobErrorKind::Throttled(not_before) => Judged::Again { failure, not_before },
-            JobErrorKind::Permanent => Judged::Ended(Outcome::Failed(failure)),
-            JobErrorKind::Unknown => Judged::Ended(Outcome::Unknown(failure)),
-            JobErrorKind::Skipped => Judged::Ended(Outcome::Skipped(failure.cause)),
+            JobErrorKind::Transient => Judged::Again { failure, not_before: None, stops_lane },
+            JobErrorKind::Throttled(not_before) => Judged::Again { failure, not_before, stops_lane },
+            JobErrorKind::Permanent => ended(Outcome::Failed(failure)),
+            JobErrorKind::Unknown => ended(Outcome::Unknown(failure)),
+            JobErrorKind::Skipped => ended(Outcome::Skipped(failure.cause)),
             JobErrorKind::Surroundings => Judged::Surroundings(error),
             JobErrorKind::Stopped => Judged::Stopped,
         }
