@@ -67,7 +67,9 @@ impl Reply {
             }
             Some(Fault::Truncated) => {
                 headers.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len() + 100));
-                Body::from_stream(stream::iter([Ok::<_, Infallible>(text)]))
+                // What came so far goes out while the rest is waited for.
+                let rest = stream::once(tokio::time::sleep(Duration::from_millis(20))).map(|()| String::new());
+                Body::from_stream(stream::iter([text]).chain(rest).map(Ok::<_, Infallible>))
             }
             Some(Fault::GzipBomb) => {
                 headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
