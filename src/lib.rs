@@ -95,6 +95,7 @@ pub use outcome::{Counts, Failure, ItemStatus, Outcome, RunStatus, Tolerance};
 pub use rate::{Outage, Rate, Rates};
 pub use report::Report;
 pub use retry::{Jitter, Retry};
+pub use secrets::SecretSource;
 pub use worker::{Trial, Tried};
 pub use workflow::Workflow;
 // What a job's types are derived with, so that a plugin needs no versions of its own.

@@ -1,10 +1,13 @@
 //! Secrets by name: resolved late, and taken out of everything that is kept or shown.
 
+mod source;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Map, Value};
+pub use source::SecretSource;
 
 /// The secrets of a run, by name.
 pub(crate) struct Secrets {

@@ -9,7 +9,7 @@ use super::tree::Entry;
 use crate::nearest::{list, nearest};
 
 /// Settings of the design that this version does not have yet.
-const LATER: &[&str] = &["secrets", "redact", "aws", "tests"];
+const LATER: &[&str] = &["redact", "aws", "tests"];
 
 /// How many names are listed in a hint.
 const LISTED: usize = 16;

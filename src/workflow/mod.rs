@@ -14,6 +14,7 @@ mod keys;
 mod leaf;
 mod names;
 mod params;
+mod roots;
 mod schema;
 mod settings;
 mod shape;
@@ -296,7 +297,14 @@ fn job_of(root: &Node, jobs: &Jobs) -> Option<JobKind> {
 fn known(root: &Node) -> Known {
     let keys = |name| root.get(name).map(|entry| entry.value.entries()).unwrap_or_default();
     let objects = keys("items").iter().any(|entry| entry.key == "objects");
-    Known { params: keys("params").iter().map(|entry| entry.key.clone()).collect(), item: objects.then_some(OBJECT_ATTRIBUTES) }
+    let names = |section| keys(section).iter().map(|entry| entry.key.clone()).collect();
+    Known {
+        params: names("params"),
+        item: objects.then_some(OBJECT_ATTRIBUTES),
+        ordered: root.get("order").is_some(),
+        secrets: names("secrets"),
+        job: keys("job").first().map(|entry| entry.key.clone()).unwrap_or_default(),
+    }
 }
 
 /// Every mistake once, in the order of the file. Nobody reads more than [`MOST_TOLD`]; how many there are is told.

@@ -14,6 +14,7 @@ use crate::outcome::Tolerance;
 use crate::rate::{Outage, Rates};
 use crate::reader::ItemsConfig;
 use crate::retry::Retry;
+use crate::secrets::SecretSource;
 use crate::units::{BytesText, DurationText, PercentText, parse_bytes, parse_duration, parse_percent};
 
 /// The settings of a run: a workflow with its params filled in.
@@ -38,6 +39,8 @@ pub struct Settings {
     pub rate: Rates,
     /// What happens while one of them is away.
     pub outage: Outage,
+    /// What is kept elsewhere, by name, and where.
+    pub secrets: BTreeMap<String, SecretSource>,
     /// How long one try at an item may take; its waits between tries do not count. Default without end.
     pub item_timeout: Option<Duration>,
     /// What is done to each item.
@@ -145,6 +148,10 @@ pub(super) struct FileFields {
     /// `params.name`.
     #[serde(default, rename = "params")]
     _params: BTreeMap<String, ParamFields>,
+    /// Passwords, tokens and keys, by name: they are kept elsewhere, looked up when a session begins, and neither kept nor shown.
+    /// Named in expressions as `secrets.name`, in the settings that take them.
+    #[serde(default)]
+    secrets: BTreeMap<String, SecretSource>,
     /// Which items.
     items: ItemsConfig,
     /// How items are put together, one batch for each child execution.
@@ -196,6 +203,7 @@ impl FileFields {
             order: self.order,
             rate: self.rate,
             outage: self.outage,
+            secrets: self.secrets,
             item_timeout: self.item_timeout,
             job: JobSettings { name, config },
         })
