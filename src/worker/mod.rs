@@ -6,18 +6,26 @@
 
 mod attempts;
 mod backoff;
+mod calls;
+mod clock;
 mod desk;
+mod judgement;
 mod panics;
+mod step;
+mod told;
 mod trial;
+mod turn;
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use clock::Clock;
 pub(crate) use desk::{Begun, Desk, Ended};
 pub(crate) use panics::keep_quiet;
 pub use trial::{Trial, Tried};
@@ -26,6 +34,8 @@ use crate::batch::Batch;
 use crate::expression::Params;
 use crate::item::Item;
 use crate::job::{AnyJob, JobKind, Repeat, Work};
+use crate::ledger::{CallRow, Ledger};
+use crate::permits::Permits;
 use crate::retry::Retry;
 
 /// Items that one process works on at once for each core, when the job is CPU-bound: enough for S3 to stay ahead of the
@@ -36,7 +46,7 @@ const CPU_ITEMS_A_CORE: usize = 32;
 const IO_CONCURRENCY: usize = 16;
 
 /// What a worker needs to know of the workflow.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct WorkerSettings {
     pub workflow: Arc<str>,
     /// The run's id.
@@ -46,6 +56,22 @@ pub(crate) struct WorkerSettings {
     pub item_timeout: Option<Duration>,
     /// `batch.concurrency`; `None` for the default of the job's kind of work.
     pub concurrency: Option<u32>,
+    pub clock: Clock,
+    pub ledger: Arc<dyn Ledger>,
+    pub permits: Arc<dyn Permits>,
+}
+
+/// What the items of a lane have in common while it is worked.
+#[derive(Debug)]
+pub(crate) struct LaneContext {
+    /// The ordering key.
+    pub name: String,
+    /// The index of its first item: whose calls the lane's own are in the ledger.
+    pub first: u64,
+    /// What the last item that succeeded gave.
+    pub previous: Value,
+    /// What is kept of the lane's own calls, once it was asked for.
+    pub rows: Mutex<Option<Vec<CallRow>>>,
 }
 
 /// Works batches. Made once per process; [`Worker::run`] is called for many batches at once.
@@ -99,12 +125,13 @@ impl Worker {
             self.run_whole(batch, desk).await;
             return;
         }
-        let place = match desk.beginning(batch, self.repeat) {
+        let begun = desk.beginning(batch, self.repeat);
+        let each = begun == Begun::Each;
+        let place = match begun {
             Begun::Together(place) => Some(place),
-            Begun::Each => None,
+            Begun::Each | Begun::Unmarked => None,
             Begun::Stopped => return,
         };
-        let each = place.is_none();
         let mut kept = true;
         let mut waiting = batch.items.iter();
         let mut running: FuturesUnordered<_> =
@@ -134,7 +161,7 @@ impl Worker {
             },
             false => None,
         };
-        let kept = match self.attempts(item, batch.redrive_of(item.index), desk).await {
+        let kept = match self.attempts(item, batch.redrive_of(item.index), None, desk).await {
             Some(ended) => desk::tell(desk, item, ended, self.repeat).await,
             // It came to its own end without an outcome: nothing is in flight any more.
             None => true,
@@ -148,6 +175,9 @@ impl Worker {
 
 impl std::fmt::Debug for Worker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Worker").field("settings", &self.settings).field("concurrency", &self.concurrency).finish_non_exhaustive()
+        f.debug_struct("Worker")
+            .field("workflow", &self.settings.workflow)
+            .field("concurrency", &self.concurrency)
+            .finish_non_exhaustive()
     }
 }
