@@ -58,6 +58,9 @@ impl LocalDesk {
 impl Desk for LocalDesk {
     fn beginning(&self, batch: &Batch, repeat: Repeat) -> Begun {
         let (Some(first), Some(last)) = (batch.items.first(), batch.items.last()) else { return Begun::Each };
+        if repeat == Repeat::Steps {
+            return Begun::Unmarked;
+        }
         let has_gaps = last.index - first.index + 1 != batch.items.len() as u64;
         if self.one_by_one || has_gaps || repeat == Repeat::Unsafe {
             return Begun::Each;
@@ -124,5 +127,9 @@ impl Desk for LocalDesk {
     fn surroundings(&self, item: &Item, error: JobError) {
         let shown = Error::surroundings(format!("item `{}`: {}", item.key, error.cause()));
         self.trouble(shown.hint("what is done stays; put it right, then resume"));
+    }
+
+    fn gave_up(&self, why: String) {
+        self.stop_for(Why::Away(why));
     }
 }

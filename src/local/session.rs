@@ -19,10 +19,12 @@ use super::stop::{StopRule, Why};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Observer, Unobserved};
 use crate::job::{AnyJob, JobError, Setup};
+use crate::ledger::Memory;
 use crate::outcome::RunStatus;
+use crate::permits::Unlimited;
 use crate::reader::{self, Input, ItemsConfig, ItemsSource, Selection, SourceFile};
 use crate::report::Report;
-use crate::worker::{Worker, WorkerSettings};
+use crate::worker::{Clock, Worker, WorkerSettings};
 use crate::workflow::Workflow;
 
 /// The fact that there is a session. It is there while one goes on, and after one that was cut off: even if every item has ended,
@@ -218,6 +220,9 @@ impl Run {
             retry: settings.retry.clone(),
             item_timeout: settings.item_timeout,
             concurrency: settings.batch.concurrency,
+            clock: Clock::of_this_machine(),
+            ledger: Arc::new(Memory::default()),
+            permits: Arc::new(Unlimited),
         };
         let feeder = Feeder {
             record: Record::look(&path)?,
