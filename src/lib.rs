@@ -53,6 +53,7 @@
 //! }
 //! ```
 
+mod base64;
 mod batch;
 mod call;
 mod cli;
@@ -74,8 +75,10 @@ mod outcome;
 mod permits;
 mod rate;
 pub mod reader;
+mod redact;
 mod report;
 mod retry;
+mod scrub;
 mod secrets;
 pub mod storage;
 pub mod units;
@@ -97,6 +100,7 @@ pub use lane::Lanes;
 pub use local::{Run, Session, StateFolder};
 pub use outcome::{Counts, Failure, ItemStatus, Outcome, RunStatus, Tolerance};
 pub use rate::{Outage, Rate, Rates};
+pub use redact::Redact;
 pub use report::Report;
 pub use retry::{Jitter, Retry};
 pub use secrets::SecretSource;

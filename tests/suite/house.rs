@@ -16,7 +16,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("job", &["storage", "secrets"]),
     ("ledger", &[]),
     ("permits", &[]),
-    ("worker", &["job", "storage", "ledger", "permits", "crash"]),
+    ("worker", &["job", "storage", "ledger", "permits", "secrets", "crash"]),
     ("workflow", &["job", "reader", "secrets"]),
     ("lanes", &["reader", "storage"]),
     ("local", &["workflow", "reader", "lanes", "worker", "job", "storage", "ledger", "permits", "secrets", "crash"]),
