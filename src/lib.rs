@@ -53,6 +53,7 @@
 //! }
 //! ```
 
+mod base64;
 mod batch;
 mod call;
 mod cli;
@@ -71,8 +72,10 @@ mod outcome;
 mod permits;
 mod rate;
 pub mod reader;
+mod redact;
 mod report;
 mod retry;
+mod scrub;
 mod secrets;
 pub mod storage;
 pub mod units;
@@ -93,6 +96,7 @@ pub use job::{Call, OnUnknown, Probed, Sender, Sent, StepPolicy, StepRepeat};
 pub use local::{Run, Session, StateFolder};
 pub use outcome::{Counts, Failure, ItemStatus, Outcome, RunStatus, Tolerance};
 pub use rate::{Outage, Rate, Rates};
+pub use redact::Redact;
 pub use report::Report;
 pub use retry::{Jitter, Retry};
 pub use secrets::SecretSource;

@@ -1,5 +1,6 @@
 //! Walks the tree of a file along its schema: every mistake with its place, and the values as JSON.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ pub(super) struct Decoder<'a> {
     /// The values that expressions are worked out over; one whose param is not among them stays.
     pub params: &'a Params,
     pub errors: Vec<Error>,
+    /// The secrets that are named somewhere.
+    pub secrets: BTreeSet<String>,
     /// Whether an expression stayed for want of a param.
     pub open: bool,
     /// The top-level settings without a mistake and without an expression that stayed.
@@ -171,6 +174,8 @@ impl Decoder<'_> {
         }
         let stays = Some(Value::String(scalar.text.clone()));
         let names = expression.names();
+        let secrets = names.iter().filter(|name| name.root() == "secrets").filter_map(|name| name.attribute());
+        self.secrets.extend(secrets.map(str::to_string));
         if names.iter().any(|name| name.root() != "params") {
             return stays;
         }

@@ -15,7 +15,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("job", &["storage", "secrets"]),
     ("ledger", &[]),
     ("permits", &[]),
-    ("worker", &["job", "storage", "ledger", "permits"]),
+    ("worker", &["job", "storage", "ledger", "permits", "secrets"]),
     ("workflow", &["job", "reader", "secrets"]),
     ("lanes", &["reader", "storage"]),
     ("local", &["workflow", "reader", "lanes", "worker", "job", "storage", "ledger", "permits", "secrets"]),
