@@ -12,6 +12,8 @@ mod desk;
 mod judgement;
 mod panics;
 mod step;
+#[cfg(test)]
+mod tests;
 mod told;
 mod trial;
 mod turn;
