@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::control::Control;
 use super::cut::{Cut, Cutter};
 use super::desk::LocalDesk;
+use super::discreet::Discreet;
 use super::feeder::{Feeder, Wanted};
 use super::map_run::MapRun;
 use super::marks::Marks;
@@ -122,7 +123,8 @@ impl Run {
         }
         self.tell_list(&session)?;
         let marks = Arc::new(marks);
-        let why = self.map(session, job, input, Arc::clone(&marks), number).await?;
+        let discreet = Discreet::new(self.bound.settings.redact.clone(), Arc::clone(&setup.secrets));
+        let why = self.map(session, job, input, Arc::clone(&marks), number, discreet).await?;
         match (marks.settle(), &why) {
             // The first trouble is the one to tell.
             (Ok(()), _) | (Err(_), Some(Why::Trouble(_))) => Ok(why),
@@ -200,6 +202,7 @@ impl Run {
         input: Input,
         marks: Arc<Marks>,
         number: i64,
+        discreet: Discreet,
     ) -> Result<Option<Why>> {
         let settings = &self.bound.settings;
         let why = Arc::new(Mutex::new(None));
@@ -235,7 +238,7 @@ impl Run {
         };
         let map_run = MapRun {
             worker: Arc::new(Worker::new(&self.kind, job, worker_settings, stop.clone())),
-            desk: Arc::new(LocalDesk { marks, one_by_one, notes, stop: stop.clone(), why: Arc::clone(&why) }),
+            desk: Arc::new(LocalDesk { marks, one_by_one, notes, stop: stop.clone(), why: Arc::clone(&why), discreet }),
             control: Control::at(self.folder.control_path()),
             max_concurrency: settings.max_concurrency,
             stop,
