@@ -13,6 +13,8 @@ mod judgement;
 mod lanes;
 mod panics;
 mod step;
+#[cfg(test)]
+mod tests;
 mod told;
 mod trial;
 mod turn;
