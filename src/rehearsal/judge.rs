@@ -9,23 +9,7 @@ use super::compare::{Difference, compare};
 use super::script::{RanOut, Step};
 use crate::outcome::{ItemStatus, Outcome};
 use crate::units::write_duration;
-
-/// What a test expects. What is not said may be anything.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Expected {
-    /// How many items ended in a way (`succeeded: 2`), or how an item ended (`o1: failed`).
-    pub outcomes: BTreeMap<String, Value>,
-    /// The error name of an item, by its key.
-    pub errors: BTreeMap<String, String>,
-    /// The output of an item, by its key.
-    pub outputs: BTreeMap<String, Value>,
-    /// How many requests a step sent.
-    pub calls: BTreeMap<String, u64>,
-    /// What a step sent: what each of its requests has to be like, or a list with one for each.
-    pub sent: BTreeMap<String, Value>,
-    pub waited_at_least: Option<Duration>,
-    pub waited_at_most: Option<Duration>,
-}
+use crate::workflow::TestAssert;
 
 /// What was played.
 #[derive(Debug, Default)]
@@ -41,7 +25,7 @@ pub(super) struct Played {
 }
 
 /// Every place at which it was not as expected.
-pub(super) fn judge(expected: &Expected, played: &Played) -> Vec<Difference> {
+pub(super) fn judge(expected: &TestAssert, played: &Played) -> Vec<Difference> {
     if let Some(RanOut { step, request, what }) = &played.ran_out {
         // What came after it means nothing.
         let written = played.steps.get(step).map_or(0, |step| step.answers.len());
@@ -80,7 +64,7 @@ pub(super) fn judge(expected: &Expected, played: &Played) -> Vec<Difference> {
     differences
 }
 
-fn outcomes(expected: &Expected, played: &Played) -> Vec<Difference> {
+fn outcomes(expected: &TestAssert, played: &Played) -> Vec<Difference> {
     let mut differences = Vec::new();
     for (name, outcome) in &expected.outcomes {
         let path = format!("outcomes.{name}");
@@ -107,7 +91,7 @@ fn outcomes(expected: &Expected, played: &Played) -> Vec<Difference> {
     differences
 }
 
-fn results(expected: &Expected, played: &Played) -> Vec<Difference> {
+fn results(expected: &TestAssert, played: &Played) -> Vec<Difference> {
     let mut differences = Vec::new();
     for (key, error) in &expected.errors {
         let path = format!("errors.{key}");
@@ -138,7 +122,7 @@ fn results(expected: &Expected, played: &Played) -> Vec<Difference> {
 }
 
 /// Holds requests against what they have to be like. `begun`: there may be fewer than were expected.
-fn what_was_sent(expected: &Expected, played: &Played, begun: bool) -> Vec<Difference> {
+fn what_was_sent(expected: &TestAssert, played: &Played, begun: bool) -> Vec<Difference> {
     let mut differences = Vec::new();
     for (name, pattern) in &expected.sent {
         let path = format!("sent.{name}");
@@ -231,13 +215,13 @@ mod tests {
         values.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
     }
 
-    fn paths(expected: Expected) -> Vec<String> {
+    fn paths(expected: TestAssert) -> Vec<String> {
         judge(&expected, &played()).into_iter().map(|difference| difference.path).collect()
     }
 
     #[test]
     fn what_is_so_is_no_difference() {
-        let expected = Expected {
+        let expected = TestAssert {
             outcomes: of([("succeeded", json!(1)), ("failed", json!(1)), ("pending", json!(0)), ("o2", json!("failed"))]),
             errors: of([("o2", "Http.Status.400".to_string())]),
             outputs: of([("o1", json!({ "number": 7 }))]),
@@ -247,12 +231,12 @@ mod tests {
             waited_at_most: Some(Duration::from_secs(90)),
         };
         assert_eq!(judge(&expected, &played()), []);
-        assert_eq!(judge(&Expected::default(), &played()), []);
+        assert_eq!(judge(&TestAssert::default(), &played()), []);
     }
 
     #[test]
     fn everything_that_is_not_so_is_told_at_its_path() {
-        let expected = Expected {
+        let expected = TestAssert {
             outcomes: of([("succeeded", json!(2)), ("o1", json!("failed")), ("o3", json!("failed"))]),
             errors: of([("o1", "Http.Status.400".to_string()), ("o2", "Http.Status.500".to_string())]),
             outputs: of([("o1", json!({ "number": 8 })), ("o2", json!({}))]),
@@ -283,16 +267,14 @@ mod tests {
     #[test]
     fn answers_that_are_left_over_or_ran_out_are_told() {
         let mut played = played();
-        let answer = crate::rehearsal::script::Scripted {
-            takes: Duration::ZERO,
-            what: crate::rehearsal::script::What::DropAfter,
-        };
+        let answer =
+            crate::rehearsal::script::Scripted { takes: Duration::ZERO, what: crate::rehearsal::script::What::DropAfter };
         played.steps.get_mut("pay").unwrap().answers = vec![answer; 3];
-        let differences = judge(&Expected::default(), &played);
+        let differences = judge(&TestAssert::default(), &played);
         assert_eq!(differences[0].path, "answers.pay");
         assert_eq!(differences[0].note.as_deref(), Some("answers are left over"));
         played.ran_out = Some(RanOut { step: "pay".to_string(), request: 4, what: "GET /x".to_string() });
-        let differences = judge(&Expected { outcomes: of([("failed", json!(7))]), ..Expected::default() }, &played);
+        let differences = judge(&TestAssert { outcomes: of([("failed", json!(7))]), ..TestAssert::default() }, &played);
         assert_eq!(differences.len(), 1, "what follows from it is not told: {differences:?}");
     }
 }
