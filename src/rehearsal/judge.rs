@@ -29,7 +29,7 @@ pub(super) fn judge(expected: &TestAssert, played: &Played) -> Vec<Difference> {
     if let Some(RanOut { step, request, what }) = &played.ran_out {
         // What came after it means nothing.
         let written = played.steps.get(step).map_or(0, |step| step.answers.len());
-        let difference = Difference::new(format!("answers.{step}"), requests(written as u64), requests(*request as u64));
+        let difference = Difference::new(format!("answers.{step}"), written, *request);
         let note = format!("no answer is left for request {request} of the step, {what}");
         let mut differences = vec![difference.note(note)];
         differences.extend(what_was_sent(expected, played, true));
@@ -50,8 +50,9 @@ pub(super) fn judge(expected: &TestAssert, played: &Played) -> Vec<Difference> {
     differences.extend(what_was_sent(expected, played, false));
     for (name, step) in &played.steps {
         if step.sent.len() < step.answers.len() {
-            let (written, found) = (requests(step.answers.len() as u64), requests(step.sent.len() as u64));
-            differences.push(Difference::new(format!("answers.{name}"), written, found).note("answers are left over"));
+            let left = step.answers.len() - step.sent.len();
+            let note = if left == 1 { "1 answer is left over".to_string() } else { format!("{left} answers are left over") };
+            differences.push(Difference::new(format!("answers.{name}"), step.answers.len(), step.sent.len()).note(note));
         }
     }
     let (least, most) = (expected.waited_at_least, expected.waited_at_most);
@@ -130,7 +131,7 @@ fn what_was_sent(expected: &TestAssert, played: &Played, begun: bool) -> Vec<Dif
         match pattern {
             Value::Array(patterns) => {
                 if patterns.len() != sent.len() && !begun {
-                    differences.push(Difference::new(&path, requests(patterns.len() as u64), requests(sent.len() as u64)));
+                    differences.push(Difference::new(&path, patterns.len(), sent.len()).note("requests of the step"));
                 }
                 for (index, (pattern, sent)) in patterns.iter().zip(sent).enumerate() {
                     differences.extend(compare(&format!("{path}[{index}]"), pattern, sent));
@@ -138,7 +139,7 @@ fn what_was_sent(expected: &TestAssert, played: &Played, begun: bool) -> Vec<Dif
             }
             pattern => {
                 if sent.is_empty() && !begun {
-                    differences.push(Difference::new(&path, "1 request", "no request"));
+                    differences.push(Difference::new(&path, 1, 0).note("requests of the step"));
                 }
                 for (index, sent) in sent.iter().enumerate() {
                     differences.extend(compare(&format!("{path}[{index}]"), pattern, sent));
@@ -177,14 +178,6 @@ fn in_words(key: &str, outcome: Option<&Outcome>) -> String {
         Some(Outcome::Failed(failure)) => format!("{key} failed: {failure}"),
         Some(Outcome::Unknown(failure)) => format!("{key} is unknown: {failure}"),
         Some(Outcome::Blocked(why)) => format!("{key} is blocked {why}"),
-    }
-}
-
-fn requests(count: u64) -> String {
-    match count {
-        0 => "no request".to_string(),
-        1 => "1 request".to_string(),
-        count => format!("{count} requests"),
     }
 }
 
@@ -272,7 +265,7 @@ mod tests {
         played.steps.get_mut("pay").unwrap().answers = vec![answer; 3];
         let differences = judge(&TestAssert::default(), &played);
         assert_eq!(differences[0].path, "answers.pay");
-        assert_eq!(differences[0].note.as_deref(), Some("answers are left over"));
+        assert_eq!(differences[0].note.as_deref(), Some("1 answer is left over"));
         played.ran_out = Some(RanOut { step: "pay".to_string(), request: 4, what: "GET /x".to_string() });
         let differences = judge(&TestAssert { outcomes: of([("failed", json!(7))]), ..TestAssert::default() }, &played);
         assert_eq!(differences.len(), 1, "what follows from it is not told: {differences:?}");
