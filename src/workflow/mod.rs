@@ -219,6 +219,11 @@ impl Workflow {
     /// What only the job's own types can say of its settings.
     fn check_job(&self, section: &Value) -> Option<Error> {
         let job = self.job.as_ref()?;
+        if job.whole_batch && self.root.get("order").is_some() {
+            let detail =
+                format!("`order`: the job `{}` takes whole batches at once, so nothing in them comes in order", job.name);
+            return Some(Error::refused(detail).at(Some(self.place_of("order"))).hint("remove `order`"));
+        }
         let error = job.check(section.get(job.name)?, &self.within()).err()?;
         Some(self.place_config_error(&error))
     }
