@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::bundle::{BundleItems, Cursor, Source};
 use super::feeder::{Ended, Handed, Wanted, Work};
-use super::lane_walk::{Standing, standing};
+use super::lane_walk::{Standing, Suspect, standing};
 use super::map_run::Batches;
 use super::ready::Found;
 use super::recorder::Note;
@@ -77,17 +77,25 @@ struct Feeding<'a> {
     lanes: Vec<Cursor>,
     /// Items that were in flight at two crashes, and at how many.
     suspects: HashMap<u64, u32>,
-    /// Lanes that wait until all others are done, since a suspect is next in them.
-    later: Vec<(u32, Lane)>,
+    /// Lanes that wait at a suspect until all others are done.
+    later: Vec<(Suspect, Lane)>,
     seen: bool,
 }
 
 impl Feeding<'_> {
     fn all(&mut self) -> Result<Ended> {
-        for part in [Self::in_no_lane, Self::in_lanes, Self::alone, Self::behind_those] {
+        for part in [Self::in_no_lane, Self::in_lanes] {
             match part(self)? {
                 Ended::All => {}
                 other => return Ok(other),
+            }
+        }
+        while !self.later.is_empty() {
+            for part in [Self::alone, Self::behind_those] {
+                match part(self)? {
+                    Ended::All => {}
+                    other => return Ok(other),
+                }
             }
         }
         Ok(Ended::All)
@@ -132,7 +140,7 @@ impl Feeding<'_> {
         Ok(if told { Ended::All } else { Ended::Stopped })
     }
 
-    /// Every lane with something pending, but those in which a suspect is next.
+    /// Every lane with something pending, as far as its first suspect.
     fn in_lanes(&mut self) -> Result<Ended> {
         let mut at = 0;
         loop {
@@ -143,12 +151,9 @@ impl Feeding<'_> {
             at += some.len() as u64;
             for lane in some {
                 let Some(standing) = self.standing(&lane)? else { continue };
-                match self.suspects.get(&standing.next.index).filter(|_| standing.walk.stopper.is_none()) {
-                    Some(crashes) => self.later.push((*crashes, lane)),
-                    None => match self.gather(lane, &standing)? {
-                        Ended::All => {}
-                        other => return Ok(other),
-                    },
+                match self.gather(lane, &standing)? {
+                    Ended::All => {}
+                    other => return Ok(other),
                 }
             }
         }
@@ -156,8 +161,15 @@ impl Feeding<'_> {
 
     /// Items that were in flight at two crashes run with nothing beside them, after all others.
     fn alone(&mut self) -> Result<Ended> {
+        for behind in self.later.iter().filter_map(|(suspect, _)| suspect.behind) {
+            if self.until_recorded(behind)? == Ended::Stopped {
+                return Ok(Ended::Stopped);
+            }
+        }
+        let source = &self.feeder.source;
+        source.statuses.load_again(&source.record())?;
         // Those that were alone at a crash come last: if one of them kills the process again, the others are done.
-        self.later.sort_by_key(|(crashes, lane)| (*crashes, lane.first));
+        self.later.sort_by_key(|(suspect, lane)| (suspect.crashes, lane.first));
         for (_, lane) in self.later.clone() {
             let Some(standing) = self.standing(&lane)? else { continue };
             if self.left == 0 {
@@ -168,6 +180,7 @@ impl Feeding<'_> {
                 Ended::All => {}
                 other => return Ok(other),
             }
+            self.suspects.remove(&standing.next.index);
         }
         Ok(Ended::All)
     }
@@ -220,19 +233,26 @@ impl Feeding<'_> {
     }
 
     fn standing(&self, lane: &Lane) -> Result<Option<Standing>> {
-        let source = &self.feeder.source;
-        standing(&source.plan, lane, &source.statuses, source.goes_on)
+        standing(&self.feeder.source, lane, &self.suspects)
     }
 
-    /// Puts the lane into the bundle that is being gathered.
+    /// Puts the lane into the bundle that is being gathered, as far as its first suspect.
     fn gather(&mut self, lane: Lane, standing: &Standing) -> Result<Ended> {
         if self.feeder.stop.is_cancelled() {
             return Ok(Ended::Stopped);
         }
+        let mut pending = standing.pending;
+        if let Some(suspect) = standing.suspect {
+            self.later.push((suspect, lane));
+            pending = suspect.before;
+            if pending == 0 {
+                return Ok(Ended::All);
+            }
+        }
         if self.left == 0 {
             return Ok(if self.hand_out()? == Ended::All { Ended::Limit } else { Ended::Stopped });
         }
-        let most = standing.pending.min(self.left);
+        let most = pending.min(self.left);
         if self.packer.begins_new(most) && self.hand_out()? == Ended::Stopped {
             return Ok(Ended::Stopped);
         }
@@ -251,7 +271,12 @@ impl Feeding<'_> {
         if self.hand(Handed::Alone)? == Ended::Stopped {
             return Ok(Ended::Stopped);
         }
-        let (source, item) = (&self.feeder.source, standing.next.index);
+        self.until_recorded(standing.next.index)
+    }
+
+    /// Waits until the record has an outcome of the item.
+    fn until_recorded(&self, item: u64) -> Result<Ended> {
+        let source = &self.feeder.source;
         loop {
             source.statuses.look_again(&source.record(), item)?;
             if source.statuses.of(item) != ItemStatus::Pending {

@@ -1,5 +1,8 @@
 //! [`Walk`]: how a lane stands, found by going along its items: where it goes on, with what, and what stops it.
 
+use std::collections::HashMap;
+
+use super::bundle::Source;
 use super::cut::LANES;
 use super::record::Record;
 use super::state::RunFolder;
@@ -42,19 +45,39 @@ pub(super) struct Standing {
     pub from: u64,
     pub next: Position,
     pub walk: Walk,
+    /// The first suspect, if there is one and nothing stops the lane before it.
+    pub suspect: Option<Suspect>,
 }
 
-/// How the lane stands; `None`: nothing in it is pending.
-pub(super) fn standing(plan: &Plan, lane: &Lane, statuses: &Statuses, goes_on: bool) -> Result<Option<Standing>> {
+/// A pending item that was in flight at crashes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Suspect {
+    /// At how many.
+    pub crashes: u32,
+    /// Pending items before it, and the index of the last of them.
+    pub before: u64,
+    pub behind: Option<u64>,
+}
+
+/// How the lane stands; `None`: nothing in it is pending. `suspects` were in flight at crashes.
+pub(super) fn standing(source: &Source, lane: &Lane, suspects: &HashMap<u64, u32>) -> Result<Option<Standing>> {
     let mut found: Option<Standing> = None;
     let mut walk = Walk::default();
-    each(plan, lane, |number, at| {
-        match (statuses.of(at.index), &mut found) {
-            (ItemStatus::Pending, None) => found = Some(Standing { pending: 1, from: number, next: at, walk }),
-            (ItemStatus::Pending, Some(found)) => found.pending += 1,
-            (status, None) => walk.pass(at, status, goes_on),
-            _ => {}
+    let mut last = None;
+    each(&source.plan, lane, |number, at| {
+        let status = source.statuses.of(at.index);
+        if status != ItemStatus::Pending {
+            if found.is_none() {
+                walk.pass(at, status, source.goes_on);
+            }
+            return true;
         }
+        let standing = found.get_or_insert(Standing { pending: 0, from: number, next: at, walk, suspect: None });
+        if let (None, None, Some(crashes)) = (walk.stopper, standing.suspect, suspects.get(&at.index)) {
+            standing.suspect = Some(Suspect { crashes: *crashes, before: standing.pending, behind: last });
+        }
+        standing.pending += 1;
+        last = Some(at.index);
         true
     })?;
     Ok(found)

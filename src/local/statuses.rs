@@ -51,6 +51,14 @@ impl Statuses {
         byte.store(if item.is_multiple_of(2) { both & 0xf0 | status } else { both & 15 | status << 4 }, Ordering::Relaxed);
     }
 
+    /// Sets all of them as the record says now. Nobody sees anything between then and now.
+    pub fn load_again(&self, record: &Record) -> Result<()> {
+        for (old, new) in self.0.iter().zip(&Self::load(record)?.0) {
+            old.store(new.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     /// Sets it as the record says now.
     pub fn look_again(&self, record: &Record, item: u64) -> Result<()> {
         let Some(range) = record.batch_of(item)? else { return Ok(()) };

@@ -14,6 +14,7 @@ mod cut;
 mod full_disk;
 mod golden;
 mod house;
+mod order;
 mod plugin;
 mod prune;
 mod reader;
