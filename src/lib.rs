@@ -53,15 +53,19 @@
 //! }
 //! ```
 
+mod base64;
 mod batch;
 mod call;
 mod cli;
+mod crash;
 mod error;
 mod event;
 pub mod expression;
 pub mod guide;
 mod item;
 pub mod job;
+mod lane;
+mod lanes;
 mod ledger;
 pub mod limits;
 pub mod local;
@@ -71,8 +75,10 @@ mod outcome;
 mod permits;
 mod rate;
 pub mod reader;
+mod redact;
 mod report;
 mod retry;
+mod scrub;
 mod secrets;
 pub mod storage;
 pub mod units;
@@ -90,11 +96,14 @@ pub use expression::Setting;
 pub use item::{Item, ItemKey};
 pub use job::{Attempt, ConfigError, Job, JobError, Jobs, Keys, Repeat, Setup, Within, Work};
 pub use job::{Call, OnUnknown, Probed, Sender, Sent, StepPolicy, StepRepeat};
+pub use lane::Lanes;
 pub use local::{Run, Session, StateFolder};
 pub use outcome::{Counts, Failure, ItemStatus, Outcome, RunStatus, Tolerance};
 pub use rate::{Outage, Rate, Rates};
+pub use redact::Redact;
 pub use report::Report;
 pub use retry::{Jitter, Retry};
+pub use secrets::SecretSource;
 pub use worker::{Trial, Tried};
 pub use workflow::Workflow;
 // What a job's types are derived with, so that a plugin needs no versions of its own.

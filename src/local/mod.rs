@@ -7,6 +7,7 @@
 mod control;
 mod cut;
 mod desk;
+mod discreet;
 mod dry_run;
 mod feeder;
 mod map_run;

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::control::Control;
 use super::cut::{Cut, Cutter};
 use super::desk::LocalDesk;
+use super::discreet::Discreet;
 use super::feeder::{Feeder, Wanted};
 use super::map_run::MapRun;
 use super::marks::Marks;
@@ -19,10 +20,12 @@ use super::stop::{StopRule, Why};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Observer, Unobserved};
 use crate::job::{AnyJob, JobError, Setup};
+use crate::ledger::Memory;
 use crate::outcome::RunStatus;
+use crate::permits::Unlimited;
 use crate::reader::{self, Input, ItemsConfig, ItemsSource, Selection, SourceFile};
 use crate::report::Report;
-use crate::worker::{Worker, WorkerSettings};
+use crate::worker::{Clock, Worker, WorkerSettings};
 use crate::workflow::Workflow;
 
 /// The fact that there is a session. It is there while one goes on, and after one that was cut off: even if every item has ended,
@@ -120,7 +123,8 @@ impl Run {
         }
         self.tell_list(&session)?;
         let marks = Arc::new(marks);
-        let why = self.map(session, job, input, Arc::clone(&marks), number).await?;
+        let discreet = Discreet::new(self.bound.settings.redact.clone(), Arc::clone(&setup.secrets));
+        let why = self.map(session, job, input, Arc::clone(&marks), number, discreet).await?;
         match (marks.settle(), &why) {
             // The first trouble is the one to tell.
             (Ok(()), _) | (Err(_), Some(Why::Trouble(_))) => Ok(why),
@@ -198,6 +202,7 @@ impl Run {
         input: Input,
         marks: Arc<Marks>,
         number: i64,
+        discreet: Discreet,
     ) -> Result<Option<Why>> {
         let settings = &self.bound.settings;
         let why = Arc::new(Mutex::new(None));
@@ -218,6 +223,9 @@ impl Run {
             retry: settings.retry.clone(),
             item_timeout: settings.item_timeout,
             concurrency: settings.batch.concurrency,
+            clock: Clock::of_this_machine(),
+            ledger: Arc::new(Memory::default()),
+            permits: Arc::new(Unlimited),
         };
         let feeder = Feeder {
             record: Record::look(&path)?,
@@ -230,7 +238,7 @@ impl Run {
         };
         let map_run = MapRun {
             worker: Arc::new(Worker::new(&self.kind, job, worker_settings, stop.clone())),
-            desk: Arc::new(LocalDesk { marks, one_by_one, notes, stop: stop.clone(), why: Arc::clone(&why) }),
+            desk: Arc::new(LocalDesk { marks, one_by_one, notes, stop: stop.clone(), why: Arc::clone(&why), discreet }),
             control: Control::at(self.folder.control_path()),
             max_concurrency: settings.max_concurrency,
             stop,

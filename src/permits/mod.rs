@@ -21,6 +21,7 @@ mod state;
 mod store;
 #[cfg(test)]
 mod tests;
+mod unlimited;
 mod waiting;
 
 use std::future::Future;
@@ -30,6 +31,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub(crate) use hosts::HostPermits;
+pub(crate) use unlimited::Unlimited;
 
 /// The turn of one call.
 #[derive(Debug, Clone, Copy)]

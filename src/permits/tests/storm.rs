@@ -61,7 +61,8 @@ impl Server {
 
 /// What came of it.
 struct Figures {
-    /// Calls that got through in the storm, of those that the host would have let through.
+    /// Calls that got through in the storm, of those that the host would have let through, outside of the pauses that it asked for
+    /// if it saves nothing up in them.
     goodput: f64,
     /// Calls made in the storm for each that got through.
     amplification: f64,
@@ -96,8 +97,14 @@ async fn storm(counting: Counting, limit: f64, headers: &'static [(&'static str,
     let calm = *server.refused.last().unwrap() + WAY + pause;
     let half = Duration::from_millis(500);
     let reached = server.good.iter().find(|time| **time >= calm && within(&server.good, **time..**time + half) >= limit * 0.45);
+    let paused: Duration =
+        server.refused.iter().zip(server.refused.iter().skip(1)).map(|(one, next)| (*next - *one).min(pause)).sum();
+    let open = match counting {
+        Counting::Bucket => STORM.end - STORM.start,
+        Counting::Window | Counting::Spaced => STORM.end - STORM.start - paused,
+    };
     Figures {
-        goodput: good / (whole / 10.0 * 60.0),
+        goodput: good / (whole / 10.0 * open.as_secs_f64()),
         amplification: (good + refused) / good,
         back: reached.map_or(Duration::MAX, |reached| reached.saturating_sub(calm)),
     }
@@ -111,6 +118,11 @@ async fn a_storm_costs_little_and_is_soon_over() {
             for (headers, pause) in [(HINT, Duration::from_secs(1)), (&[], Duration::from_millis(500))] {
                 let Figures { goodput, amplification, back } = storm(counting, limit, headers, pause).await;
                 let hint = if headers.is_empty() { "no hint" } else { "Retry-After: 1" };
+                let name = format!("{limit}/s {counting:?}, {hint}");
+                assert!(back <= Duration::from_secs(5), "{name}: {back:?}");
+                if let Counting::Bucket = counting {
+                    assert!(goodput >= 0.9 && amplification <= 1.1, "{name}: {goodput} {amplification}");
+                }
                 println!(
                     "{limit:>5}/s {counting:?}, {hint}: goodput {goodput:.3}, amplification {amplification:.3}, back {back:?}"
                 );
