@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cut::Cutter;
 use super::record::{BatchRow, Record};
-use super::recorder::Note;
+use super::recorder::{Note, Notes};
 use super::recover::crashes_until_alone;
 use super::stop::Why;
 use crate::batch::Batch;
@@ -46,7 +46,7 @@ pub(super) struct Feeder {
     pub selection: Selection,
     pub cutter: Cutter,
     pub wanted: Wanted,
-    pub notes: mpsc::Sender<Note>,
+    pub notes: Notes,
     pub stop: CancellationToken,
 }
 

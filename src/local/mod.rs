@@ -4,6 +4,7 @@
 //! once, a feeder hands out what is pending, children work it, one thread records how every item ended. State is a fold of the
 //! record, kept nowhere else. Who looks (`observe/`) is told and never asked.
 
+mod calls;
 mod control;
 mod cut;
 mod desk;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::params;
 use tokio_util::sync::CancellationToken;
 
+use super::calls::RecordedCalls;
 use super::control::Control;
 use super::cut::{Cut, Cutter};
 use super::desk::LocalDesk;
@@ -20,7 +21,6 @@ use super::stop::{StopRule, Why};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Observer, Unobserved};
 use crate::job::{AnyJob, JobError, Setup};
-use crate::ledger::Memory;
 use crate::outcome::RunStatus;
 use crate::permits::Unlimited;
 use crate::reader::{self, Input, ItemsConfig, ItemsSource, Selection, SourceFile};
@@ -224,7 +224,7 @@ impl Run {
             item_timeout: settings.item_timeout,
             concurrency: settings.batch.concurrency,
             clock: Clock::of_this_machine(),
-            ledger: Arc::new(Memory::default()),
+            ledger: Arc::new(RecordedCalls::new(Record::look(&path)?, notes.clone())?),
             permits: Arc::new(Unlimited),
         };
         let feeder = Feeder {
