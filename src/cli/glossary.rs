@@ -25,6 +25,16 @@ pub(super) const WORDS: &[(&str, &str)] = &[
         "Run again what failed or was blocked, any time, as the items are now. Never what is unknown: an effect may have happened.",
     ),
     (
+        "unknown",
+        "A call was sent, or may have been, and there is no answer that settles it: its effect may have happened. Neither resume nor \
+         redrive sends it again. `fanfold results --unknown` shows what was sent; `fanfold resolve` says what became of it.",
+    ),
+    (
+        "ledger",
+        "The part of the record that keeps the calls to others. START is written before a call is sent, DONE with the answer before \
+         the answer is judged: after a crash an item goes on at the call where it was.",
+    ),
+    (
         "verdict",
         "Comes when no item can go further: failed + unknown + blocked against `tolerated_failure`. Within it the run SUCCEEDED and \
          exits with 0, beyond it it FAILED and exits with 1.",
@@ -53,7 +63,8 @@ pub(super) const ERRORS: &[(&str, &str)] = &[
         "The job was told to slow down, until its retries were used up. Redrive it with a lower `max_concurrency`.",
     ),
     ("Job.Permanent", "The job said that no other try will succeed. Put right what the cause says, then redrive."),
-    ("Job.Unknown", "An effect may have happened. Neither resume nor redrive touches the item."),
+    ("Job.Unknown", "An effect may have happened. Neither resume nor redrive touches the item. `fanfold resolve` decides it."),
+    ("Item.GivenUp", "It was unknown, and somebody gave it up by `fanfold resolve --give-up`. A redrive leaves it alone."),
     (
         "Job.Panicked",
         "The job has a mistake of its own: it panicked at this item, at the place in its source that the cause names.",
@@ -75,6 +86,7 @@ pub(super) const ERRORS: &[(&str, &str)] = &[
     ("Output.TooLarge", "What the job said about it is more than 64 KiB of JSON."),
     (
         "Worker.Crashed",
-        "The process died four times with the item in flight, twice with nothing beside it: the item itself is what kills it. Put right what the job does with it, then redrive.",
+        "The process died four times with the item in flight, twice with nothing beside it: the item itself is what kills it. Put right what the job does with it, then redrive. \
+         Of a job whose calls are kept: it died with a call under way that may not be sent again (then the item is unknown), or eight times in a row with the same call.",
     ),
 ];

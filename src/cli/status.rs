@@ -29,6 +29,7 @@ impl Status {
             let id = at.run_or_newest(self.run.as_deref())?;
             return follow(&state.run(&id)?, at.json);
         }
+        let is_one = self.run.is_some();
         let ids = match self.run {
             Some(id) => vec![id],
             None => state.runs()?,
@@ -50,6 +51,9 @@ impl Status {
                 JsonLines::line(&serde_json::to_value(&report).unwrap_or(Value::Null));
             } else {
                 report::data(format!("{id}  {}  {}  {}", report.workflow, report.status, summary(&report)));
+                if is_one {
+                    report::unknown(&report);
+                }
             }
         }
         Error::all(unreadable).map_or(Ok(0), Err)

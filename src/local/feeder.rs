@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::cut::Cutter;
 use super::ready::{Found, Ready};
 use super::record::{BatchRow, Record};
-use super::recorder::Note;
+use super::recorder::{Note, Notes};
 use super::recover::crashes_until_alone;
 use super::stop::Why;
 use crate::batch::Batch;
@@ -52,7 +52,7 @@ pub(super) struct Feeder {
     pub input: OpenInput,
     pub ready: Ready,
     pub wanted: Wanted,
-    pub notes: mpsc::Sender<Note>,
+    pub notes: Notes,
     pub stop: CancellationToken,
 }
 

@@ -29,6 +29,7 @@ mod s3_server;
 mod schema;
 mod stage;
 mod status;
+mod steps;
 mod stop;
 mod storage;
 mod third_party;
