@@ -13,6 +13,7 @@ mod feeder;
 mod map_run;
 mod marks;
 mod prune;
+mod rates;
 mod record;
 mod recorder;
 mod recover;
