@@ -17,6 +17,7 @@ mod lane_walk;
 mod map_run;
 mod marks;
 mod prune;
+mod rates;
 mod ready;
 mod record;
 mod recorder;
