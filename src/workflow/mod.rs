@@ -22,12 +22,14 @@ mod settings;
 mod shape;
 mod tests;
 mod tree;
+mod warning;
 
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::{Error, Place, Result};
@@ -42,6 +44,8 @@ use settings::FileFields;
 pub use settings::{BatchSettings, JobSettings, OnFailure, OrderSettings, Settings, StopRule};
 pub use tests::{Dropped, TestAnswer, TestAssert, TestCase};
 use tree::{Entry, LONGEST_FILE, Node, NodeKind, Spot};
+use warning::Doubt;
+pub use warning::Warning;
 
 /// How many mistakes of a file are told.
 const MOST_TOLD: usize = 200;
@@ -68,6 +72,7 @@ pub struct Workflow {
     root: Arc<Node>,
     schema: Arc<Value>,
     known: Known,
+    warnings: Vec<Warning>,
     /// The job, if it is one of the program's.
     job: Option<JobKind>,
 }
@@ -115,10 +120,11 @@ impl Workflow {
         let (params, wrong_params) = params::declared(&root, &file, base);
         errors.extend(wrong_params);
         let scalar = |key| root.get(key).and_then(|entry| entry.value.scalar()).map(|scalar| scalar.text.clone());
-        let workflow = Self {
+        let mut workflow = Self {
             name: scalar("name").unwrap_or_default(),
             description: scalar("description"),
             known: known(&root),
+            warnings: Vec::new(),
             job: job_of(&root, jobs),
             params,
             text: text.to_string(),
@@ -129,6 +135,7 @@ impl Workflow {
         };
         let defaults = workflow.params.iter().filter_map(|param| Some((param.name.clone(), param.default.clone()?)));
         let decoded = workflow.decode(&Params::new(Value::Object(defaults.collect())));
+        workflow.warnings = workflow.warn(&decoded);
         errors.extend(decoded.errors);
         errors.extend(params::in_tests(&workflow.root, &workflow.params, &workflow.file, base));
         match all(errors) {
@@ -160,11 +167,15 @@ impl Workflow {
         }
     }
 
+    /// What is allowed in the file and most likely not meant, in its order.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
     /// What `fanfold test` plays, in the order of the file.
     pub fn tests(&self) -> Vec<TestCase> {
-        let sections = self.decode(&Params::new(Value::Object(serde_json::Map::new()))).sections;
-        let tests = sections.into_iter().find(|(name, _)| name == "tests");
-        tests.and_then(|(_, tests)| serde_json::from_value(tests).ok()).unwrap_or_default()
+        let decoded = self.decode(&Params::new(Value::Object(serde_json::Map::new())));
+        decoded.section("tests").unwrap_or_default()
     }
 
     /// Fills in the params of a test; those that it does not give have their defaults.
@@ -221,17 +232,18 @@ impl Workflow {
             known: &self.known,
             params,
             errors: Vec::new(),
+            doubts: Vec::new(),
             secrets: BTreeSet::new(),
             open: false,
             sections: Vec::new(),
         };
         let value = decoder.value(&self.root, &self.schema, &Field::root());
-        let Decoder { mut errors, sections, secrets, .. } = decoder;
+        let Decoder { mut errors, sections, secrets, doubts, .. } = decoder;
         let findings = sections.iter().flat_map(|(name, value)| check::section(name, value, &self.known));
         errors.extend(findings.map(|finding| self.told(finding)));
         errors.extend(check::together(&self.root).into_iter().map(|finding| self.told(finding)));
         errors.extend(sections.iter().filter(|(name, _)| name == "job").flat_map(|(_, value)| self.check_job(value)));
-        Decoded { value, errors, secrets, sections }
+        Decoded { value, errors, secrets, sections, doubts }
     }
 
     /// What the job may know of the workflow around it.
@@ -264,18 +276,41 @@ impl Workflow {
         }
     }
 
-    /// Where the setting with this path is, or the nearest thing around it. A key may have points in it itself.
+    fn warn(&self, decoded: &Decoded) -> Vec<Warning> {
+        let redact = decoded.section("redact").unwrap_or_default();
+        let tests = decoded.section("tests").unwrap_or_default();
+        let others = warning::shown_though_redacted(&self.root, &redact).into_iter().chain(warning::no_rows(&self.root, &tests));
+        let mut warnings: Vec<Warning> =
+            decoded.doubts.iter().map(|doubt| self.warning(doubt)).chain(others.map(|doubt| self.warning(&doubt))).collect();
+        warnings.sort_by(|a, b| a.place.cmp(&b.place));
+        warnings
+    }
+
+    fn warning(&self, doubt: &Doubt) -> Warning {
+        let place = match self.find(&doubt.path) {
+            (Some(node), at) => node.scalar().map_or(at, |scalar| decode::within(node, scalar, doubt.offset)),
+            (None, at) => at,
+        };
+        let detail = format!("`{}`: {}", doubt.path, doubt.detail);
+        Warning { detail, place: place.in_file(&self.file), hint: doubt.hint.clone() }
+    }
+
+    /// Where the setting with this path is, or the nearest thing around it.
     fn spot(&self, path: &str) -> Spot {
+        self.find(path).1
+    }
+
+    /// The setting with this path and where it is; if it is not there, where the nearest thing around it is. A key may have points
+    /// in it itself.
+    fn find(&self, path: &str) -> (Option<&Node>, Spot) {
         let mut node: &Node = &self.root;
         let mut at = Spot::START;
         let mut rest = path;
         while !rest.is_empty() {
             let found = match &node.kind {
                 NodeKind::Map(entries) => {
-                    let behind = |entry: &Entry| {
-                        rest.strip_prefix(entry.key.as_str()).filter(|left| left.is_empty() || left.starts_with(['.', '[']))
-                    };
-                    let fits = entries.iter().filter_map(|entry| Some((entry, behind(entry)?)));
+                    let left = |entry: &Entry| rest.strip_prefix(entry.key.as_str()).filter(|left| is_end_of_key(left));
+                    let fits = entries.iter().filter_map(|entry| Some((entry, left(entry)?)));
                     fits.max_by_key(|(entry, _)| entry.key.len()).map(|(entry, left)| (&entry.value, entry.key_at, left))
                 }
                 NodeKind::List(nodes) => {
@@ -285,10 +320,22 @@ impl Workflow {
                 }
                 NodeKind::Scalar(_) => None,
             };
-            let Some((next, next_at, left)) = found else { return at };
+            let Some((next, next_at, left)) = found else { return (None, at) };
             (node, at, rest) = (next, next_at, left.strip_prefix('.').unwrap_or(left));
         }
-        node.at
+        (Some(node), node.at)
+    }
+}
+
+fn is_end_of_key(left: &str) -> bool {
+    left.is_empty() || left.starts_with(['.', '['])
+}
+
+impl Decoded {
+    /// A top-level setting as its type, if it is there and has no mistake.
+    fn section<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let (_, value) = self.sections.iter().find(|(found, _)| found == name)?;
+        T::deserialize(value).ok()
     }
 }
 
@@ -301,6 +348,8 @@ struct Decoded {
     secrets: BTreeSet<String>,
     /// The top-level settings that are known already and have no mistake.
     sections: Vec<(String, Value)>,
+    /// What is most likely not meant.
+    doubts: Vec<Doubt>,
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
