@@ -77,6 +77,10 @@ fn is_exact(number: &str) -> bool {
     if number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok() {
         return true;
     }
+    // What is no number stays as it is: whoever reads it says so.
+    if serde_json::from_str::<serde::de::IgnoredAny>(number).is_err() {
+        return true;
+    }
     let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
     let digits = significant(mantissa);
     match number.parse::<f64>() {
@@ -86,7 +90,6 @@ fn is_exact(number: &str) -> bool {
         Ok(_) if mantissa.contains('.') && digits.len() <= KEPT => true,
         Ok(float) if mantissa.len() == number.len() => mantissa.contains('.') && significant(&float.to_string()) == digits,
         Ok(float) => significant(format!("{float:e}").split('e').next().unwrap_or_default()) == digits,
-        // No number at all: whoever reads it says so.
         Err(_) => true,
     }
 }
