@@ -53,9 +53,11 @@
 //! }
 //! ```
 
+mod base64;
 mod batch;
 mod call;
 mod cli;
+mod crash;
 mod error;
 mod event;
 pub mod expression;
@@ -73,8 +75,10 @@ mod outcome;
 mod permits;
 mod rate;
 pub mod reader;
+mod redact;
 mod report;
 mod retry;
+mod scrub;
 mod secrets;
 pub mod storage;
 pub mod units;
@@ -96,8 +100,10 @@ pub use lane::Lanes;
 pub use local::{Run, Session, StateFolder};
 pub use outcome::{Counts, Failure, ItemStatus, Outcome, RunStatus, Tolerance};
 pub use rate::{Outage, Rate, Rates};
+pub use redact::Redact;
 pub use report::Report;
 pub use retry::{Jitter, Retry};
+pub use secrets::SecretSource;
 pub use worker::{Trial, Tried};
 pub use workflow::Workflow;
 // What a job's types are derived with, so that a plugin needs no versions of its own.

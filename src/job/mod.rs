@@ -4,6 +4,8 @@
 
 mod attempt;
 mod error;
+#[cfg(feature = "http")]
+pub mod http_chain;
 #[cfg(feature = "image")]
 pub mod image_resize;
 pub(crate) mod in_job;

@@ -15,6 +15,7 @@ use crate::expression::Scope;
 use crate::job::{AnyJob, Jobs, Setup};
 use crate::lane::Lanes;
 use crate::reader::{self, Judged, Position, Row, Selection};
+use crate::secrets::Secrets;
 use crate::storage::Storages;
 use crate::workflow::{Bound, Workflow};
 
@@ -68,7 +69,7 @@ pub async fn dry_run(workflow: &Workflow, bound: &Bound, jobs: &Jobs, first: usi
         source: settings.items.location().cloned(),
         storages: storages.clone(),
         within: workflow.within(),
-        secrets: Arc::new(crate::secrets::Secrets::new(Default::default())),
+        secrets: Arc::new(Secrets::pretended(settings.secrets.keys().map(String::as_str))),
         wire: None,
     };
     let job = kind.make(settings.job.config.clone(), &setup).map_err(|error| workflow.place_config_error(&error))?;

@@ -8,6 +8,7 @@ mod bundle;
 mod control;
 mod cut;
 mod desk;
+mod discreet;
 mod dry_run;
 mod feeder;
 mod lane_feeder;

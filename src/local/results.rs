@@ -15,6 +15,7 @@ use crate::item::ItemKey;
 use crate::job::Jobs;
 use crate::outcome::ItemStatus;
 use crate::reader::{Input, OpenInput, Position, Row, Rows, Selection};
+use crate::redact::{Hidden, Redact};
 
 /// Batches whose exceptions are read at once.
 const PAGE: u32 = 64;
@@ -62,6 +63,7 @@ pub(super) struct RunItems {
     input: OpenInput,
     selection: Selection,
     rows: Option<Rows>,
+    redact: Redact,
 }
 
 impl RunFolder {
@@ -128,10 +130,12 @@ impl Results {
                 continue;
             }
             let row = exceptions.remove(&index);
-            let (key, item) = match found {
+            let (key, mut item) = match found {
                 Some((key, item)) => (Some(key), item),
                 None => (None, None),
             };
+            let hidden = source.as_ref().map(|source| &source.redact).filter(|redact| !redact.is_empty());
+            let hidden = hidden.zip(item.as_mut()).map(|(redact, item)| redact.hide(item));
             let stored_key = row.as_ref().and_then(|row| row.key.clone());
             let key = stored_key.or(key.map(|key| key.to_string())).unwrap_or_else(|| format!("{}#{index}", self.name));
             let ended = status != ItemStatus::Pending;
@@ -141,8 +145,8 @@ impl Results {
                 status,
                 attempts: row.as_ref().map_or(u32::from(ended), |row| row.attempts),
                 error: row.as_ref().and_then(|row| row.error.clone()),
-                cause: row.as_ref().and_then(|row| row.cause.clone()),
-                output: row.and_then(|row| row.output).and_then(|text| RawValue::from_string(text).ok()),
+                cause: row.as_ref().and_then(|row| shown_cause(row, hidden.as_ref())),
+                output: row.and_then(|row| row.output).and_then(|text| shown_output(text, hidden.as_ref())),
                 item,
             });
         }
@@ -192,7 +196,7 @@ impl RunItems {
         let params: Value = record.known_fact("params")?;
         let bound = stored.parse(jobs)?.rebind(&params)?;
         let selection = Selection::new(&bound.settings.items, &input, &bound.params);
-        Ok(Some(Self { input: input.open(run)?, selection, rows: None }))
+        Ok(Some(Self { input: input.open(run)?, selection, rows: None, redact: bound.settings.redact }))
     }
 
     /// The same, if the workflow names the items itself.
@@ -225,6 +229,20 @@ impl RunItems {
         let Some(row) = rows.next()? else { return Ok(None) };
         Ok(wanted.then(|| key_and_value(&self.selection, &row)))
     }
+}
+
+/// The cause without what is redacted of its item.
+fn shown_cause(row: &OutcomeRow, hidden: Option<&Hidden>) -> Option<String> {
+    let cause = row.cause.as_deref()?;
+    Some(hidden.map_or(cause.into(), |hidden| hidden.scrub(cause)).into_owned())
+}
+
+/// The output likewise.
+fn shown_output(text: String, hidden: Option<&Hidden>) -> Option<Box<RawValue>> {
+    let Some(hidden) = hidden else { return RawValue::from_string(text).ok() };
+    let mut output: Value = serde_json::from_str(&text).ok()?;
+    hidden.scrub_value(&mut output);
+    serde_json::value::to_raw_value(&output).ok()
 }
 
 fn key_and_value(selection: &Selection, row: &Row<'_>) -> (ItemKey, Option<Value>) {

@@ -9,6 +9,7 @@ use super::bundle::Source;
 use super::control::Control;
 use super::cut::{Cut, Cutter, LANES, Ordering};
 use super::desk::LocalDesk;
+use super::discreet::Discreet;
 use super::feeder::{Feeder, Wanted};
 use super::lane_feeder::LaneFeeder;
 use super::map_run::{Batches, MapRun};
@@ -24,10 +25,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Observer, Unobserved};
 use crate::job::{AnyJob, JobError, Setup};
 use crate::lanes::{LaneKey, Plan, bundles_for};
+use crate::ledger::Memory;
 use crate::outcome::RunStatus;
+use crate::permits::Unlimited;
 use crate::reader::{self, Input, ItemsConfig, ItemsSource, Selection, SourceFile};
 use crate::report::Report;
-use crate::worker::{Worker, WorkerSettings};
+use crate::worker::{Clock, Worker, WorkerSettings};
 use crate::workflow::{OnFailure, Workflow};
 
 /// The fact that there is a session. It is there while one goes on, and after one that was cut off: even if every item has ended,
@@ -125,7 +128,8 @@ impl Run {
         }
         self.tell_list(&session)?;
         let marks = Arc::new(marks);
-        let why = self.map(session, job, input, Arc::clone(&marks), number).await?;
+        let discreet = Discreet::new(self.bound.settings.redact.clone(), Arc::clone(&setup.secrets));
+        let why = self.map(session, job, input, Arc::clone(&marks), number, discreet).await?;
         match (marks.settle(), &why) {
             // The first trouble is the one to tell.
             (Ok(()), _) | (Err(_), Some(Why::Trouble(_))) => Ok(why),
@@ -207,6 +211,7 @@ impl Run {
         input: Input,
         marks: Arc<Marks>,
         number: i64,
+        discreet: Discreet,
     ) -> Result<Option<Why>> {
         let settings = &self.bound.settings;
         let why = Arc::new(Mutex::new(None));
@@ -227,8 +232,11 @@ impl Run {
             retry: settings.retry.clone(),
             item_timeout: settings.item_timeout,
             concurrency: settings.batch.concurrency,
+            clock: Clock::of_this_machine(),
+            ledger: Arc::new(Memory::default()),
+            permits: Arc::new(Unlimited),
         };
-        let desk = Arc::new(LocalDesk { marks, one_by_one, notes, stop: stop.clone(), why: Arc::clone(&why) });
+        let desk = Arc::new(LocalDesk { marks, one_by_one, notes, stop: stop.clone(), why: Arc::clone(&why), discreet });
         let feed = self.feed(&input, Wanted { limit: session.limit, only: session.only }, &desk)?;
         let map_run = MapRun {
             worker: Arc::new(Worker::new(&self.kind, job, worker_settings, stop.clone())),
@@ -262,8 +270,7 @@ impl Run {
         let input = input.open(self.folder.path())?;
         let (stop, desk) = (desk.stop.clone(), Arc::clone(desk));
         let Some(order) = &settings.order else {
-            let notes = desk.notes.clone();
-            let feeder = Feeder { record, input, ready, wanted, notes, stop };
+            let feeder = Feeder { record, input, ready, wanted, desk, stop };
             return Ok(Box::new(move |batches| feeder.feed(batches)));
         };
         let source = Source {

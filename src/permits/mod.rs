@@ -3,11 +3,15 @@
 //! A host's rate, the pauses that it asks for and its outages are everybody's who calls it, in this process and, for a run on this
 //! machine, in all processes of the user.
 
+mod unlimited;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+pub(crate) use unlimited::Unlimited;
 
 /// The turn of one call.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +48,8 @@ pub(crate) enum Heard<'a> {
     Unreachable(&'a str),
     /// It was sent and not answered.
     Silent,
+    /// It was not sent after all: the permit was stale by then, or the run stops.
+    Unused,
 }
 
 /// Why no permit comes any more.
@@ -62,7 +68,7 @@ pub(crate) trait Permits: Send + Sync + std::fmt::Debug {
     /// Cancel safe: dropped while it waits, no turn is used up.
     fn permit<'a>(&'a self, host: &'a str, turn: Turn) -> Pin<Box<dyn Future<Output = Result<Permit, NoPermit>> + Send + 'a>>;
 
-    /// Tells what became of a call that had a permit. Every permit that is used is told of exactly once.
+    /// Tells what became of a permit. Every one that was given is told of exactly once.
     fn heard(&self, host: &str, heard: Heard<'_>);
 
     /// Whether the host has answered anyone well (not by 429, 502, 503 or 504) since then: if so a failure is the call's own, if

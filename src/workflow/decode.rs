@@ -1,5 +1,6 @@
 //! Walks the tree of a file along its schema: every mistake with its place, and the values as JSON.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,13 +8,14 @@ use serde_json::{Map, Value};
 
 use super::leaf::{self, Mismatch};
 use super::names::Known;
+use super::roots::{Roots, settings_with};
 use super::shape::{Kind, Shape, is_expression};
 use super::tree::{Entry, Node, NodeKind, Scalar, Spot};
 use crate::error::Error;
 use crate::expression::{Expression, ExpressionError, Params, Scope};
 
 /// Settings of a whole workflow that are no expressions: they are read before there are params.
-const FIXED: &[&str] = &["fanfold", "name", "description", "params"];
+const FIXED: &[&str] = &["fanfold", "name", "description", "params", "secrets"];
 
 /// Turns a tree into JSON.
 pub(super) struct Decoder<'a> {
@@ -25,6 +27,8 @@ pub(super) struct Decoder<'a> {
     /// The values that expressions are worked out over; one whose param is not among them stays.
     pub params: &'a Params,
     pub errors: Vec<Error>,
+    /// The secrets that are named somewhere.
+    pub secrets: BTreeSet<String>,
     /// Whether an expression stayed for want of a param.
     pub open: bool,
     /// The top-level settings without a mistake and without an expression that stayed.
@@ -38,25 +42,25 @@ pub(super) struct Field {
     pub path: String,
     /// Its key.
     pub key_at: Spot,
-    /// An expression may name `item`.
-    pub item: bool,
+    /// What its expressions may begin with; without anything `{{` is plain text.
+    pub scope: Roots,
     /// It cannot be an expression.
     pub fixed: bool,
 }
 
 impl Field {
     pub fn root() -> Self {
-        Self { path: String::new(), key_at: Spot::START, item: false, fixed: false }
+        Self { path: String::new(), key_at: Spot::START, scope: Roots::PARAMS, fixed: false }
     }
 
     pub fn entry(&self, entry: &Entry) -> Self {
         let path = if self.path.is_empty() { entry.key.clone() } else { format!("{}.{}", self.path, entry.key) };
         let fixed = self.fixed || (self.path.is_empty() && FIXED.contains(&entry.key.as_str()));
-        Self { path, key_at: entry.key_at, item: self.item, fixed }
+        Self { path, key_at: entry.key_at, scope: self.scope, fixed }
     }
 
     fn element(&self, index: usize, node: &Node) -> Self {
-        Self { path: format!("{}[{index}]", self.path), key_at: node.at, item: self.item, fixed: self.fixed }
+        Self { path: format!("{}[{index}]", self.path), key_at: node.at, scope: self.scope, fixed: self.fixed }
     }
 }
 
@@ -73,7 +77,13 @@ impl Decoder<'_> {
     pub fn value(&mut self, node: &Node, schema: &Value, field: &Field) -> Option<Value> {
         let root = self.schema;
         let shape = Shape::of(schema, root);
-        let field = &Field { item: field.item || shape.item, ..field.clone() };
+        let scope = match shape.scope {
+            None => field.scope,
+            Some(_) if field.scope == Roots::NONE => Roots::NONE,
+            Some(Roots::NONE) => Roots::NONE,
+            Some(said) => field.scope.and(said),
+        };
+        let field = &Field { scope, ..field.clone() };
         if let NodeKind::Scalar(scalar) = &node.kind {
             return self.scalar(node, scalar, schema, &shape, field);
         }
@@ -113,7 +123,7 @@ impl Decoder<'_> {
     }
 
     fn scalar(&mut self, node: &Node, scalar: &Scalar, schema: &Value, shape: &Shape<'_>, field: &Field) -> Option<Value> {
-        let written = node.origin.is_none();
+        let written = node.origin.is_none() && field.scope != Roots::NONE;
         if written && is_expression(&scalar.text) {
             return self.expression(node, scalar, schema, field);
         }
@@ -158,11 +168,14 @@ impl Decoder<'_> {
             Ok(expression) => expression,
             Err(error) => return self.refuse(node, scalar, field, &error),
         };
-        if let Err(error) = self.known.check(&expression, field.item) {
+        let settings_with = |name: &str| settings_with(name, &self.known.job, self.schema);
+        if let Err(error) = self.known.check(&expression, field.scope, &settings_with) {
             return self.refuse(node, scalar, field, &error);
         }
         let stays = Some(Value::String(scalar.text.clone()));
         let names = expression.names();
+        let secrets = names.iter().filter(|name| name.root() == "secrets").filter_map(|name| name.attribute());
+        self.secrets.extend(secrets.map(str::to_string));
         if names.iter().any(|name| name.root() != "params") {
             return stays;
         }
@@ -175,7 +188,7 @@ impl Decoder<'_> {
             Err(error) => self.refuse(node, scalar, field, &error),
             // Braces that come out of a param are text. Where the reader would take them for an expression, the one that
             // gives them stays instead.
-            Ok(Value::String(text)) if field.item && is_expression(&text) => stays,
+            Ok(Value::String(text)) if field.scope != Roots::PARAMS && is_expression(&text) => stays,
             Ok(value) => self.value(&worked_out(node.at, value, expression.text().into()), schema, field),
         }
     }

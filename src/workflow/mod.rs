@@ -10,15 +10,19 @@
 
 mod check;
 mod decode;
+mod hosts;
 mod keys;
 mod leaf;
 mod names;
 mod params;
+mod roots;
 mod schema;
+mod secrecy;
 mod settings;
 mod shape;
 mod tree;
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,7 +39,7 @@ pub use params::{Param, ParamType};
 pub use schema::schema;
 use settings::FileFields;
 pub use settings::{BatchSettings, JobSettings, OnFailure, OrderSettings, Settings, StopRule};
-use tree::{LONGEST_FILE, Node, NodeKind, Spot};
+use tree::{Entry, LONGEST_FILE, Node, NodeKind, Spot};
 
 /// How many mistakes of a file are told.
 const MOST_TOLD: usize = 200;
@@ -72,8 +76,10 @@ pub struct Workflow {
 pub struct Bound {
     /// The value of every param; paths are absolute. What is stored with a run.
     pub params: Params,
-    /// What the workflow says, without expressions but those over `item`.
+    /// What the workflow says, without expressions but those over what is not known yet.
     pub settings: Settings,
+    /// The secrets that it names somewhere: only these are needed.
+    pub secrets: BTreeSet<String>,
 }
 
 impl Workflow {
@@ -120,8 +126,8 @@ impl Workflow {
             file,
         };
         let defaults = workflow.params.iter().filter_map(|param| Some((param.name.clone(), param.default.clone()?)));
-        let (_, mistakes) = workflow.decode(&Params::new(Value::Object(defaults.collect())));
-        errors.extend(mistakes);
+        let decoded = workflow.decode(&Params::new(Value::Object(defaults.collect())));
+        errors.extend(decoded.errors);
         match all(errors) {
             Some(error) => Err(error),
             None => Ok(workflow),
@@ -151,18 +157,24 @@ impl Workflow {
         }
     }
 
-    /// A mistake that the job itself found in its settings, with the place of the setting.
+    /// The mistakes that the job itself found in its settings, each with the place of the setting.
     pub fn place_config_error(&self, error: &ConfigError) -> Error {
-        let job = self.root.get("job").and_then(|entry| entry.value.entries().first()).map_or("", |entry| entry.key.as_str());
+        // There is at least the one.
+        Error::all(self.config_errors(error)).unwrap_or_else(|| Error::bug(error.to_string()))
+    }
+
+    fn config_errors(&self, error: &ConfigError) -> Vec<Error> {
+        let job = self.known.job.as_str();
         let setting = error.setting.as_str();
         let path = if setting.is_empty() { format!("job.{job}") } else { format!("job.{job}.{setting}") };
         let detail = format!("`{path}`: {}", error.detail);
         let told = if error.surroundings { Error::surroundings(detail) } else { Error::refused(detail) };
         let told = told.at(Some(self.spot(&path).in_file(&self.file)));
-        match &error.hint {
+        let told = match &error.hint {
             Some(hint) => told.hint(hint),
             None => told,
-        }
+        };
+        std::iter::once(told).chain(error.more.iter().flat_map(|error| self.config_errors(error))).collect()
     }
 
     /// Where the setting with this path is, or the nearest thing around it.
@@ -171,19 +183,18 @@ impl Workflow {
     }
 
     fn fill(&self, params: Params) -> Result<Bound> {
-        let (value, errors) = self.decode(&params);
+        let Decoded { value, errors, secrets } = self.decode(&params);
         if let Some(error) = all(errors) {
             return Err(error);
         }
         let fields = check::typed::<FileFields>("", &value.unwrap_or_default()).map_err(|finding| self.told(finding))?;
         match fields.settings() {
-            Some(settings) => Ok(Bound { params, settings }),
+            Some(settings) => Ok(Bound { params, settings, secrets }),
             None => Err(Error::refused("`job` needs one job").at(Some(self.spot("job").in_file(&self.file)))),
         }
     }
 
-    /// The whole file as JSON over these params, and every mistake in it.
-    fn decode(&self, params: &Params) -> (Option<Value>, Vec<Error>) {
+    fn decode(&self, params: &Params) -> Decoded {
         let mut decoder = Decoder {
             schema: &self.schema,
             file: &self.file,
@@ -191,15 +202,17 @@ impl Workflow {
             known: &self.known,
             params,
             errors: Vec::new(),
+            secrets: BTreeSet::new(),
             open: false,
             sections: Vec::new(),
         };
         let value = decoder.value(&self.root, &self.schema, &Field::root());
-        let Decoder { mut errors, sections, .. } = decoder;
-        let findings = sections.iter().flat_map(|(name, value)| check::section(name, value));
+        let Decoder { mut errors, sections, secrets, .. } = decoder;
+        let findings = sections.iter().flat_map(|(name, value)| check::section(name, value, &self.known));
         errors.extend(findings.map(|finding| self.told(finding)));
-        errors.extend(sections.iter().filter(|(name, _)| name == "job").filter_map(|(_, value)| self.check_job(value)));
-        (value, errors)
+        errors.extend(check::together(&self.root).into_iter().map(|finding| self.told(finding)));
+        errors.extend(sections.iter().filter(|(name, _)| name == "job").flat_map(|(_, value)| self.check_job(value)));
+        Decoded { value, errors, secrets }
     }
 
     /// What the job may know of the workflow around it.
@@ -217,15 +230,16 @@ impl Workflow {
     }
 
     /// What only the job's own types can say of its settings.
-    fn check_job(&self, section: &Value) -> Option<Error> {
-        let job = self.job.as_ref()?;
+    fn check_job(&self, section: &Value) -> Vec<Error> {
+        let Some(job) = &self.job else { return Vec::new() };
+        let checked = section.get(job.name).map_or(Ok(()), |config| job.check(config, &self.within()));
+        let mut errors = checked.map_or_else(|error| self.config_errors(&error), |()| Vec::new());
         if job.whole_batch && self.root.get("order").is_some() {
             let detail =
                 format!("`order`: the job `{}` takes whole batches at once, so nothing in them comes in order", job.name);
-            return Some(Error::refused(detail).at(Some(self.place_of("order"))).hint("remove `order`"));
+            errors.push(Error::refused(detail).at(Some(self.place_of("order"))).hint("remove `order`"));
         }
-        let error = job.check(section.get(job.name)?, &self.within()).err()?;
-        Some(self.place_config_error(&error))
+        errors
     }
 
     fn told(&self, finding: Finding) -> Error {
@@ -237,27 +251,41 @@ impl Workflow {
         }
     }
 
-    /// Where the setting with this path is, or the nearest thing around it.
+    /// Where the setting with this path is, or the nearest thing around it. A key may have points in it itself.
     fn spot(&self, path: &str) -> Spot {
         let mut node: &Node = &self.root;
         let mut at = Spot::START;
-        for part in path.split(['.', '[', ']']).filter(|part| !part.is_empty()) {
-            let (next, key_at) = match &node.kind {
-                NodeKind::Map(_) => match node.get(part) {
-                    Some(entry) => (&entry.value, entry.key_at),
-                    None => return at,
-                },
-                NodeKind::List(nodes) => match part.parse().ok().and_then(|index: usize| nodes.get(index)) {
-                    Some(node) => (node, node.at),
-                    None => return at,
-                },
-                NodeKind::Scalar(_) => return at,
+        let mut rest = path;
+        while !rest.is_empty() {
+            let found = match &node.kind {
+                NodeKind::Map(entries) => {
+                    let behind = |entry: &Entry| {
+                        rest.strip_prefix(entry.key.as_str()).filter(|left| left.is_empty() || left.starts_with(['.', '[']))
+                    };
+                    let fits = entries.iter().filter_map(|entry| Some((entry, behind(entry)?)));
+                    fits.max_by_key(|(entry, _)| entry.key.len()).map(|(entry, left)| (&entry.value, entry.key_at, left))
+                }
+                NodeKind::List(nodes) => {
+                    let index = rest.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+                    let element = index.and_then(|(index, left)| Some((nodes.get(index.parse::<usize>().ok()?)?, left)));
+                    element.map(|(node, left)| (node, node.at, left))
+                }
+                NodeKind::Scalar(_) => None,
             };
-            node = next;
-            at = key_at;
+            let Some((next, next_at, left)) = found else { return at };
+            (node, at, rest) = (next, next_at, left.strip_prefix('.').unwrap_or(left));
         }
         node.at
     }
+}
+
+/// What came of reading a file over the params of a run.
+struct Decoded {
+    /// The whole file as JSON; nothing if there are mistakes.
+    value: Option<Value>,
+    errors: Vec<Error>,
+    /// The secrets that are named somewhere.
+    secrets: BTreeSet<String>,
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
@@ -301,7 +329,14 @@ fn job_of(root: &Node, jobs: &Jobs) -> Option<JobKind> {
 fn known(root: &Node) -> Known {
     let keys = |name| root.get(name).map(|entry| entry.value.entries()).unwrap_or_default();
     let objects = keys("items").iter().any(|entry| entry.key == "objects");
-    Known { params: keys("params").iter().map(|entry| entry.key.clone()).collect(), item: objects.then_some(OBJECT_ATTRIBUTES) }
+    let names = |section| keys(section).iter().map(|entry| entry.key.clone()).collect();
+    Known {
+        params: names("params"),
+        item: objects.then_some(OBJECT_ATTRIBUTES),
+        ordered: root.get("order").is_some(),
+        secrets: names("secrets"),
+        job: keys("job").first().map(|entry| entry.key.clone()).unwrap_or_default(),
+    }
 }
 
 /// Every mistake once, in the order of the file. Nobody reads more than [`MOST_TOLD`]; how many there are is told.

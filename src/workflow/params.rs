@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Number, Value, json};
 
+use super::check::is_name;
 use super::leaf::{self, Mismatch};
 use super::shape::Leaf;
 use super::tree::{Entry, Node, Scalar, Spot};
@@ -174,11 +175,8 @@ pub(super) fn declared(root: &Node, file: &Arc<str>, base: &Path) -> (Vec<Param>
 
 fn wrong_name(entry: &Entry) -> Option<Error> {
     let name = &entry.key;
-    let fine = name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && name.len() <= 64
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     let detail = format!("`{name}` cannot name a param: expected a letter, then letters, digits and `_`, at most 64");
-    (!fine).then(|| Error::refused(detail))
+    (!is_name(name)).then(|| Error::refused(detail))
 }
 
 fn default_value(kind: ParamType, node: &Node, base: &Path) -> Result<Value, Mismatch> {

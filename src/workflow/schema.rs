@@ -40,14 +40,14 @@ pub fn schema(jobs: &Jobs) -> Value {
     let mut schema = strict(jobs);
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
         for (name, property) in properties.iter_mut() {
-            if !matches!(name.as_str(), "fanfold" | "name" | "description" | "params") {
+            if !matches!(name.as_str(), "fanfold" | "name" | "description" | "params" | "secrets") {
                 allow(property);
             }
         }
     }
     if let Some(Value::Object(definitions)) = schema.get_mut("$defs") {
         for (name, definition) in definitions.iter_mut() {
-            if !matches!(name.as_str(), "Param" | "ParamType") {
+            if !matches!(name.as_str(), "Param" | "ParamType" | "SecretSource") {
                 allow(definition);
             }
         }

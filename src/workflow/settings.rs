@@ -13,7 +13,9 @@ use crate::limits::CHILD_INPUT_BYTES;
 use crate::outcome::Tolerance;
 use crate::rate::{Outage, Rates};
 use crate::reader::ItemsConfig;
+use crate::redact::Redact;
 use crate::retry::Retry;
+use crate::secrets::SecretSource;
 use crate::units::{BytesText, DurationText, PercentText, parse_bytes, parse_duration, parse_percent};
 
 /// The settings of a run: a workflow with its params filled in.
@@ -38,6 +40,10 @@ pub struct Settings {
     pub rate: Rates,
     /// What happens while one of them is away.
     pub outage: Outage,
+    /// What is kept elsewhere, by name, and where.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// What of an item is not shown.
+    pub redact: Redact,
     /// How long one try at an item may take; its waits between tries do not count. Default without end.
     pub item_timeout: Option<Duration>,
     /// What is done to each item.
@@ -145,6 +151,10 @@ pub(super) struct FileFields {
     /// `params.name`.
     #[serde(default, rename = "params")]
     _params: BTreeMap<String, ParamFields>,
+    /// Passwords, tokens and keys, by name: they are kept elsewhere, looked up when a session begins, and neither kept nor shown.
+    /// Named in expressions as `secrets.name`, in the settings that take them.
+    #[serde(default)]
+    secrets: BTreeMap<String, SecretSource>,
     /// Which items.
     items: ItemsConfig,
     /// How items are put together, one batch for each child execution.
@@ -173,6 +183,10 @@ pub(super) struct FileFields {
     /// What happens while one of them is away.
     #[serde(default)]
     outage: Outage,
+    /// What of an item is neither shown nor told, such as `item.email`: it is `***` in results, and in what is said of the item.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    redact: Redact,
     /// How long one try at an item may take, such as `30s`; a job that takes whole batches has it for a try at a batch. A try that
     /// takes longer is cut off, and the item is failed: `Item.TimedOut`. Default without end.
     #[serde(default, deserialize_with = "duration")]
@@ -196,6 +210,8 @@ impl FileFields {
             order: self.order,
             rate: self.rate,
             outage: self.outage,
+            secrets: self.secrets,
+            redact: self.redact,
             item_timeout: self.item_timeout,
             job: JobSettings { name, config },
         })

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::roots::Roots;
 use crate::expression::Expression;
 
 type Fields = Map<String, Value>;
@@ -11,8 +12,8 @@ type Fields = Map<String, Value>;
 pub(super) struct Shape<'s> {
     /// Nothing is allowed as well.
     pub nullable: bool,
-    /// An expression may name `item`.
-    pub item: bool,
+    /// What expressions may begin with, if the schema says so here.
+    pub scope: Option<Roots>,
     /// A text that is an expression is one of the kinds.
     pub expression: bool,
     pub kinds: Vec<Kind<'s>>,
@@ -57,7 +58,7 @@ impl<'s> Shape<'s> {
     /// What `schema` allows; `root` holds the definitions it refers to.
     pub fn of(schema: &'s Value, root: &'s Value) -> Self {
         let mut shape = Self::default();
-        shape.add(schema, root, None, 0);
+        shape.add(schema, root, None, false, 0);
         let all: Vec<Vec<&str>> = shape.objects().map(|object| object.required.clone()).collect();
         if all.len() > 1 {
             for object in shape.kinds.iter_mut().filter_map(Kind::object_mut) {
@@ -75,7 +76,16 @@ impl<'s> Shape<'s> {
         })
     }
 
-    fn add(&mut self, schema: &'s Value, root: &'s Value, base: Option<&ObjectShape<'s>>, depth: usize) {
+    /// What the elements of the lists are.
+    pub fn elements(&self) -> impl Iterator<Item = &'s Value> {
+        self.kinds.iter().filter_map(|kind| match kind {
+            Kind::List(fields) => fields.get("items"),
+            _ => None,
+        })
+    }
+
+    /// `scoped`: what is around `schema` has said already what expressions may begin with.
+    fn add(&mut self, schema: &'s Value, root: &'s Value, base: Option<&ObjectShape<'s>>, scoped: bool, depth: usize) {
         // Definitions that refer to themselves without anything in between mean nothing, and must not hang the checker.
         let (Value::Object(fields), true) = (schema, depth < 32) else {
             if schema != &Value::Bool(false) {
@@ -83,17 +93,20 @@ impl<'s> Shape<'s> {
             }
             return;
         };
-        self.item |=
-            fields.get("x-fanfold-scope").and_then(Value::as_array).is_some_and(|names| names.iter().any(|n| n == "item"));
+        let said = fields.get("x-fanfold-scope").and_then(Value::as_array).filter(|_| !scoped);
+        if let Some(names) = said {
+            self.scope = Some(self.scope.unwrap_or(Roots::NONE).and(Roots::of(names)));
+        }
+        let scoped = scoped || said.is_some();
         if let Some(target) = fields.get("$ref").and_then(Value::as_str) {
             let target = target.strip_prefix('#').and_then(|pointer| root.pointer(pointer)).unwrap_or(&ANYTHING);
-            return self.add(target, root, base, depth + 1);
+            return self.add(target, root, base, scoped, depth + 1);
         }
         let object = || object(fields, base);
         let choices = ["oneOf", "anyOf", "allOf"].into_iter().find_map(|key| fields.get(key).and_then(Value::as_array));
         if let Some(choices) = choices {
             let base = (fields.contains_key("properties") || base.is_some()).then(object);
-            choices.iter().for_each(|choice| self.add(choice, root, base.as_ref(), depth + 1));
+            choices.iter().for_each(|choice| self.add(choice, root, base.as_ref(), scoped, depth + 1));
             return;
         }
         if base.is_some() || fields.contains_key("properties") {

@@ -140,7 +140,8 @@ fn params_are_refused_with_exact_messages() {
             "`-p n`: expected an integer, found `many`",
             "`-p quick`: expected `true` or `false`, found `yes`; hint: write `true`",
             "`-p day`: expected a date such as `2026-11-23`, found `2026-02-30`",
-            "`-p api`: the URL has a password in it, which would be shown and stored with the run",
+            "`-p api`: the URL has a password in it, which would be shown and stored with the run; hint: \
+             declare it: `secrets: { password: { env: PASSWORD } }`",
             "`-p api` is given twice; hint: give it once",
             "`-p price`: `0.12345678901234567890` has more digits than a number of JSON keeps; hint: declare it as `type: text`, \
              the filters `decimal` and `cents` read texts",
