@@ -60,6 +60,16 @@ impl<T> Setting<T> {
     }
 }
 
+impl<T> Setting<T> {
+    /// The expression, if it is one.
+    pub(crate) fn as_expression(&self) -> Option<&Expression> {
+        match &self.0 {
+            Inner::Literal(_) => None,
+            Inner::Expression(expression) => Some(expression),
+        }
+    }
+}
+
 impl<T: DeserializeOwned + Clone> Setting<T> {
     /// The value in `scope`.
     ///

@@ -22,10 +22,13 @@ use crate::units::write_duration;
 /// What one try at an item came to.
 enum Judged {
     Ended(Outcome),
+    /// The same, and no later item of its lane may be begun.
+    EndedLane(Outcome),
     /// Another try may succeed, not before this long if the job said so.
     Again {
         failure: Failure,
         not_before: Option<Duration>,
+        stops_lane: bool,
     },
     /// The run stops; the item stays pending.
     Surroundings(JobError),
@@ -42,16 +45,17 @@ impl Worker {
         loop {
             attempts += 1;
             match self.one_try(&calls, attempts).await {
-                Judged::Ended(outcome) => return Some(Ended { outcome, attempts }),
+                Judged::Ended(outcome) => return Some(Ended { outcome, attempts, stops_lane: false }),
+                Judged::EndedLane(outcome) => return Some(Ended { outcome, attempts, stops_lane: true }),
                 Judged::Stopped => return None,
                 Judged::Surroundings(error) => {
                     desk.surroundings(item, error);
                     return None;
                 }
-                Judged::Again { failure, not_before } => {
+                Judged::Again { failure, not_before, stops_lane } => {
                     let waits = waits.get_or_insert_with(|| Waits::new(&self.settings.retry));
                     let Some(wait) = waits.next(fastrand::f64()) else {
-                        return Some(Ended { outcome: Outcome::Failed(failure), attempts });
+                        return Some(Ended { outcome: Outcome::Failed(failure), attempts, stops_lane });
                     };
                     if !self.wait(wait.max(not_before.unwrap_or_default())).await {
                         return None;
@@ -113,12 +117,13 @@ impl Worker {
             for (calls, answer) in left.into_iter().zip(answers) {
                 let item = calls.item;
                 match answer {
-                    Judged::Ended(outcome) => {
-                        kept &= tell(desk, item, Ended { outcome, attempts: number }, self.repeat).await;
+                    // Whole batches have no lanes.
+                    Judged::Ended(outcome) | Judged::EndedLane(outcome) => {
+                        kept &= tell(desk, item, Ended { outcome, attempts: number, stops_lane: false }, self.repeat).await;
                     }
                     Judged::Surroundings(error) => desk.surroundings(item, error),
                     Judged::Stopped => {}
-                    Judged::Again { failure, not_before } => {
+                    Judged::Again { failure, not_before, .. } => {
                         longest = longest.max(not_before.unwrap_or_default());
                         again.push((calls, failure));
                     }
@@ -137,7 +142,7 @@ impl Worker {
                 None => {
                     for (calls, failure) in again {
                         let item = calls.item;
-                        let ended = Ended { outcome: Outcome::Failed(failure), attempts: number };
+                        let ended = Ended { outcome: Outcome::Failed(failure), attempts: number, stops_lane: false };
                         kept &= tell(desk, item, ended, self.repeat).await;
                     }
                     break;
@@ -232,12 +237,14 @@ impl Worker {
             Err(panic) => return Judged::Ended(self.cut_off(Failure::new("Job.Panicked", panic))),
         };
         let failure = Failure::new(error.name(), error.cause());
+        let stops_lane = error.stops_lane;
+        let ended = if stops_lane { Judged::EndedLane } else { Judged::Ended };
         match error.kind {
-            JobErrorKind::Transient => Judged::Again { failure, not_before: None },
-            JobErrorKind::Throttled(not_before) => Judged::Again { failure, not_before },
-            JobErrorKind::Permanent => Judged::Ended(Outcome::Failed(failure)),
-            JobErrorKind::Unknown => Judged::Ended(Outcome::Unknown(failure)),
-            JobErrorKind::Skipped => Judged::Ended(Outcome::Skipped(failure.cause)),
+            JobErrorKind::Transient => Judged::Again { failure, not_before: None, stops_lane },
+            JobErrorKind::Throttled(not_before) => Judged::Again { failure, not_before, stops_lane },
+            JobErrorKind::Permanent => ended(Outcome::Failed(failure)),
+            JobErrorKind::Unknown => ended(Outcome::Unknown(failure)),
+            JobErrorKind::Skipped => ended(Outcome::Skipped(failure.cause)),
             JobErrorKind::Surroundings => Judged::Surroundings(error),
             JobErrorKind::Stopped => Judged::Stopped,
         }

@@ -13,6 +13,8 @@ use crate::outcome::Outcome;
 pub(crate) struct Ended {
     pub outcome: Outcome,
     pub attempts: u32,
+    /// No later item of its lane may be begun, whatever `order.on_failure` says.
+    pub stops_lane: bool,
 }
 
 /// How a batch is marked as in flight.

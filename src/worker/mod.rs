@@ -10,6 +10,7 @@ mod calls;
 mod clock;
 mod desk;
 mod judgement;
+mod lanes;
 mod panics;
 mod step;
 mod told;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use clock::Clock;
 pub(crate) use desk::{Begun, Desk, Ended};
+pub(crate) use lanes::{Bundle, LaneItem, LaneItems, LanePart, behind_failed, behind_unknown};
 pub(crate) use panics::keep_quiet;
 pub use trial::{Trial, Tried};
 
@@ -35,6 +37,7 @@ use crate::expression::Params;
 use crate::item::Item;
 use crate::job::{AnyJob, JobKind, Repeat, Work};
 use crate::ledger::{CallRow, Ledger};
+use crate::outcome::Outcome;
 use crate::permits::Permits;
 use crate::retry::Retry;
 
@@ -61,17 +64,25 @@ pub(crate) struct WorkerSettings {
     pub permits: Arc<dyn Permits>,
 }
 
-/// What the items of a lane have in common while it is worked.
+/// The lane that an item is in, and how it stands when the item begins.
 #[derive(Debug)]
 pub(crate) struct LaneContext {
-    /// The ordering key.
+    /// The lane's key: what `order.by` gives for each of its items.
     pub name: String,
-    /// The index of its first item: whose calls the lane's own are in the ledger.
+    /// The index of its first item: who owns the calls that are made once for the whole lane.
     pub first: u64,
-    /// What the last item that succeeded gave.
+    /// The output of the last item before this one that succeeded; null if there is none.
     pub previous: Value,
-    /// What is kept of the lane's own calls, once it was asked for.
+    /// The lane's own calls, once somebody asked for them.
     pub rows: Mutex<Option<Vec<CallRow>>>,
+}
+
+/// What running one item came to.
+struct Ran {
+    /// Whether how it ended could be kept.
+    kept: bool,
+    /// How it ended, and whether its lane may not go on; `None`: it stays pending.
+    ended: Option<(Outcome, bool)>,
 }
 
 /// Works batches. Made once per process; [`Worker::run`] is called for many batches at once.
@@ -147,29 +158,38 @@ impl Worker {
         }
     }
 
-    /// Runs one item. `false`: how it ended could not be kept.
+    /// Runs one item of a batch. `false`: how it ended could not be kept.
     async fn run_item(&self, batch: &Batch, item: &Item, each: bool, desk: &dyn Desk) -> bool {
+        self.run_one(item, batch.redrive_of(item.index), None, each, desk).await.kept
+    }
+
+    /// Runs one item to its end: marks it if `each` item is marked, tries it, tells how it ended.
+    async fn run_one(&self, item: &Item, redrive: u32, lane: Option<&LaneContext>, each: bool, desk: &dyn Desk) -> Ran {
         // The semaphore is never closed.
         let _permit = self.in_flight.acquire().await;
         if self.stop.is_cancelled() {
-            return true;
+            return Ran { kept: true, ended: None };
         }
         let mark = match each {
             true => match desk.starting(item, self.repeat).await {
                 Some(mark) => Some(mark),
-                None => return true,
+                None => return Ran { kept: true, ended: None },
             },
             false => None,
         };
-        let kept = match self.attempts(item, batch.redrive_of(item.index), None, desk).await {
-            Some(ended) => desk::tell(desk, item, ended, self.repeat).await,
+        let ran = match self.attempts(item, redrive, lane, desk).await {
+            Some(ended) => {
+                // Only a lane asks how it ended: nothing is copied for others.
+                let known = lane.map(|_| (ended.outcome.clone(), ended.stops_lane));
+                Ran { kept: desk::tell(desk, item, ended, self.repeat).await, ended: known }
+            }
             // It came to its own end without an outcome: nothing is in flight any more.
-            None => true,
+            None => Ran { kept: true, ended: None },
         };
-        if let (Some(mark), true) = (mark, kept) {
+        if let (Some(mark), true) = (mark, ran.kept) {
             desk.left(mark);
         }
-        kept
+        ran
     }
 }
 

@@ -113,7 +113,7 @@ impl Trial {
         self.0.run(&batch, &desk).await;
         let ended = desk.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         match ended {
-            Some(Ended { outcome, attempts }) => Tried { outcome: Some(outcome), attempts },
+            Some(Ended { outcome, attempts, .. }) => Tried { outcome: Some(outcome), attempts },
             None => Tried { outcome: None, attempts: 1 },
         }
     }
