@@ -111,6 +111,18 @@ impl Job for HttpChain {
         self.wire().map(drop)
     }
 
+    fn preview(&self, _: &Value, scope: &Scope<'_>) -> Result<Option<String>, JobError> {
+        self.first_request(scope)
+    }
+
+    fn calls(&self) -> u32 {
+        self.certain_calls(false)
+    }
+
+    fn calls_per_lane(&self) -> u32 {
+        self.certain_calls(true)
+    }
+
     async fn run(&self, _: Value, attempt: &Attempt<'_>) -> Result<Value, JobError> {
         self.chain(attempt).await
     }

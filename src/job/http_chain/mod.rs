@@ -15,6 +15,7 @@ mod link;
 mod network;
 mod outgoing;
 mod pages;
+mod preview;
 mod redaction;
 mod request;
 mod seen;

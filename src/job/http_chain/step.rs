@@ -15,7 +15,7 @@ use crate::job::{OnUnknown, StepPolicy, StepRepeat};
 use crate::retry::Retry;
 
 /// The header field of a key, unless the workflow names another.
-const KEY_HEADER: &str = "idempotency-key";
+pub(super) const KEY_HEADER: &str = "idempotency-key";
 
 /// What a text is, unless the workflow says otherwise.
 const TEXT: &str = "text/plain; charset=utf-8";
