@@ -15,6 +15,7 @@ mod lane_feeder;
 mod lane_walk;
 mod map_run;
 mod marks;
+mod names;
 mod prune;
 mod ready;
 mod record;
