@@ -87,8 +87,9 @@ pub async fn dry_run(workflow: &Workflow, bound: &Bound, jobs: &Jobs, first: usi
         let stop = CancellationToken::new();
         let order = Ordering::of(bound);
         let order = order.as_ref();
-        let cut = Cut { input: &open, selection: &selection, params: &bound.params, publisher, order, stop: &stop };
-        cut.write(&mut record, &scratch.0, Cutter::of(&settings.batch)).map_err(|why| match why {
+        let cut =
+            Cut { input: &open, selection: &selection, params: &bound.params, publisher, folder: &scratch.0, order, stop: &stop };
+        cut.write(&mut record, Cutter::of(&settings.batch)).map_err(|why| match why {
             Why::Trouble(error) => error,
             other => Error::bug(other.to_string()),
         })?;

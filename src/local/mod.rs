@@ -16,6 +16,7 @@ mod lane_feeder;
 mod lane_walk;
 mod map_run;
 mod marks;
+mod names;
 mod prune;
 mod rates;
 mod ready;

@@ -42,6 +42,9 @@ pub(super) const GOING_ON: &str = "session";
 /// again: a run that was refused for it, or killed before, is not resumed past it.
 pub(super) const UNCLAIMED: &str = "unclaimed";
 
+/// Hands out what is pending; says why that is not all, if so.
+type Feed = Box<dyn FnOnce(&Batches) -> Result<Option<Why>> + Send>;
+
 /// How a session is to go.
 #[derive(Debug, Clone)]
 pub struct Session {
@@ -175,8 +178,9 @@ impl Run {
         let cut = move || {
             let publisher = publisher.as_ref();
             let order = order.as_ref();
-            let cut = Cut { input: &open, selection: &selection, params: &params, publisher, order, stop: &stop };
-            cut.write(&mut record, &folder, cutter).map(|()| input)
+            let cut =
+                Cut { input: &open, selection: &selection, params: &params, publisher, folder: &folder, order, stop: &stop };
+            cut.write(&mut record, cutter).map(|()| input)
         };
         match join(tokio::task::spawn_blocking(cut).await)? {
             Err(Why::Trouble(error)) => Err(error),
@@ -196,9 +200,19 @@ impl Run {
         let selection = Selection::new(&self.bound.settings.items, input, &self.bound.params);
         let (open, params, job, stop) =
             (input.open(self.folder.path())?, self.bound.params.clone(), Arc::clone(job), session.stop.clone());
+        let folder = self.folder.path().to_path_buf();
         let claim = move || {
             let publisher = Some(&job);
-            Cut { input: &open, selection: &selection, params: &params, publisher, order: None, stop: &stop }.claim_all()
+            let cut = Cut {
+                input: &open,
+                selection: &selection,
+                params: &params,
+                publisher,
+                folder: &folder,
+                order: None,
+                stop: &stop,
+            };
+            cut.claim_all()
         };
         match join(tokio::task::spawn_blocking(claim).await)? {
             Ok(()) => Ok(()),
@@ -265,12 +279,7 @@ impl Run {
     }
 
     /// What hands out the pending items: by batches, or by lanes if they are in order.
-    fn feed(
-        &self,
-        input: &Input,
-        wanted: Wanted,
-        desk: &Arc<LocalDesk>,
-    ) -> Result<Box<dyn FnOnce(&Batches) -> Result<Option<Why>> + Send>> {
+    fn feed(&self, input: &Input, wanted: Wanted, desk: &Arc<LocalDesk>) -> Result<Feed> {
         let settings = &self.bound.settings;
         let record = Record::look(&self.folder.record_path())?;
         let selection = Selection::new(&settings.items, input, &self.bound.params);
