@@ -125,7 +125,7 @@ fn check_request(mistakes: &mut Mistakes, config: &HttpChainConfig, index: usize
                 None => mistakes.add(at(setting), detail),
             }
         } else if let (false, Some(sample)) = (url.is_path(), url.sample(base)) {
-            config.check_host(mistakes, &at(setting), &sample);
+            config.check_host(mistakes, &at(setting), &sample, Some(step));
         }
     }
 }

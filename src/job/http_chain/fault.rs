@@ -46,38 +46,41 @@ impl Body for Watched {
 }
 
 /// Why there is no answer at all. `begun` is that of the request's [`Watched`] body, if it has one.
-pub(super) fn before_answer(error: &reqwest::Error, begun: Option<&AtomicBool>) -> NoAnswer {
+pub(super) fn before_answer(error: &reqwest::Error, host: &str, begun: Option<&AtomicBool>) -> NoAnswer {
     let cause = deepest(error);
     if let Some(refused) = find::<RefusedAddress>(error) {
         return NoAnswer::Refused(refused.to_string());
     }
     if error.is_builder() {
-        return NoAnswer::Refused(format!("the request cannot be made: {cause}"));
+        return NoAnswer::Refused(format!("the request to `{host}` cannot be made: {cause}"));
     }
     if error.is_dns() {
         // The one answer of a resolver that may be another one in a moment.
         return match cause.contains("emporary failure") {
-            true => NoAnswer::NotSent(format!("its name cannot be resolved just now: {cause}")),
-            false => NoAnswer::Surroundings(format!("no one knows its name: {cause}")),
+            true => NoAnswer::NotSent(format!("`{host}` cannot be resolved just now: {cause}")),
+            false => NoAnswer::Surroundings(format!("`{host}` is a name that no one knows: {cause}")),
         };
     }
     if error.is_connect() {
         if error.is_timeout() {
-            return NoAnswer::NotSent("no connection within its time".to_string());
+            return NoAnswer::NotSent(format!("no connection to `{host}` within its time"));
         }
         // What TLS has to say comes as an error of this kind, whatever library says it.
         return match find::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::InvalidData) {
-            true => NoAnswer::Surroundings(format!("no trusted connection: {cause}")),
-            false => NoAnswer::NotSent(format!("no connection: {cause}")),
+            true => NoAnswer::Surroundings(format!("no trusted connection to `{host}`: {cause}")),
+            false => NoAnswer::NotSent(format!("no connection to `{host}`: {cause}")),
         };
     }
     let never_begun = begun.is_some_and(|begun| !begun.load(Ordering::SeqCst));
-    if never_begun || find::<hyper::Error>(error).is_some_and(hyper::Error::is_canceled) || find::<h2::Error>(error).is_some_and(was_refused) {
-        return NoAnswer::NotSent(format!("the connection was closed before anything was sent: {cause}"));
+    if never_begun
+        || find::<hyper::Error>(error).is_some_and(hyper::Error::is_canceled)
+        || find::<h2::Error>(error).is_some_and(was_refused)
+    {
+        return NoAnswer::NotSent(format!("`{host}` closed the connection before anything was sent: {cause}"));
     }
     match error.is_timeout() {
-        true => NoAnswer::TimedOut("no answer within its time".to_string()),
-        false => NoAnswer::Lost(format!("the connection broke before there was an answer: {cause}")),
+        true => NoAnswer::TimedOut(format!("no answer from `{host}` within its time")),
+        false => NoAnswer::Lost(format!("the connection to `{host}` broke before there was an answer: {cause}")),
     }
 }
 
@@ -102,7 +105,7 @@ fn was_refused(error: &h2::Error) -> bool {
 }
 
 /// The error of this type among an error's causes.
-fn find<T: Error + 'static>(error: &(dyn Error + 'static)) -> Option<&T> {
+fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<T>() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::config::{Auth, HttpChainConfig};
-use crate::base64::{STANDARD_PADDED, base64};
+use crate::base64::{STANDARD, base64};
 use crate::expression::{ExpressionError, Scope, Setting};
 
 /// A text that is never shown.
@@ -98,14 +98,13 @@ impl Headers {
         to.extend(self.secret.iter().map(|(name, value)| (name.clone(), value.0.clone())));
         render(&self.secret_each, scope, to)
     }
-
-    /// The names of the secret ones.
-    pub fn secret_names(&self) -> impl Iterator<Item = &str> {
-        self.secret.iter().map(|(name, _)| name.as_str()).chain(self.secret_each.iter().map(|(name, _)| name.as_str()))
-    }
 }
 
-fn render(settings: &[(String, Setting<Option<String>>)], scope: &Scope<'_>, to: &mut Vec<(String, String)>) -> Result<(), Wrong> {
+fn render(
+    settings: &[(String, Setting<Option<String>>)],
+    scope: &Scope<'_>,
+    to: &mut Vec<(String, String)>,
+) -> Result<(), Wrong> {
     for (name, setting) in settings {
         let value = setting.get(scope).map_err(|error| (format!("headers.{name}"), error))?;
         to.extend(value.map(|value| (name.clone(), value)));
@@ -167,7 +166,8 @@ fn header(auth: &Auth, scope: &Scope<'_>) -> Result<(String, String), Expression
         Auth::Bearer(token) => authorization(format!("Bearer {}", token.get(scope)?)),
         Auth::Basic(basic) => {
             let both = format!("{}:{}", basic.user.get(scope)?, basic.password.get(scope)?);
-            authorization(format!("Basic {}", base64(both.as_bytes(), STANDARD_PADDED)))
+            let padding = "=".repeat((3 - both.len() % 3) % 3);
+            authorization(format!("Basic {}{padding}", base64(both.as_bytes(), STANDARD)))
         }
         Auth::Header(header) => (header.name.to_ascii_lowercase(), header.value.get(scope)?),
         Auth::Oauth2(_) => authorization(String::new()),
