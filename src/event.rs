@@ -1,6 +1,8 @@
 //! [`Event`]: what can be seen of a run while it goes on, and [`Observer`], who sees it.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -41,8 +43,31 @@ pub enum Event {
         /// After how many tries.
         attempts: u32,
     },
+    /// Calls to a host wait, because it asked for a pause or is away; told when it begins, at most once a second, and when it is
+    /// over. Waits of less than a second and those that only keep the rate are not told.
+    Waiting(Waiting),
     /// The run came to its end or was stopped.
     Finished(Report),
+}
+
+/// What calls to a host wait for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Waiting {
+    /// The host, with its port if that is not the usual one.
+    pub host: Arc<str>,
+    /// Why, in a few words: `429, Retry-After`, `connection refused`.
+    pub why: String,
+    /// Whether it is away and tried again now and then. If not, it asked for a pause.
+    pub away: bool,
+    /// How long that has lasted.
+    pub lasted: Duration,
+    /// How long until the pause ends, or until the host is tried again; nothing while it is tried.
+    pub left: Duration,
+    /// How many calls wait. Each item waits with one call at most.
+    pub calls: u64,
+    /// Whether it is over.
+    pub over: bool,
 }
 
 /// How far a run is.

@@ -92,7 +92,7 @@ use std::process::ExitCode;
 pub use batch::Batch;
 pub use call::{Answer, NoAnswer};
 pub use error::{Error, ErrorKind, Place, Result};
-pub use event::{Event, Observer, Progress, Unobserved};
+pub use event::{Event, Observer, Progress, Unobserved, Waiting};
 pub use expression::Setting;
 pub use item::{Item, ItemKey};
 pub use job::{Attempt, ConfigError, Job, JobError, Jobs, Keys, Repeat, Setup, Within, Work};

@@ -63,6 +63,11 @@ fn object(event: &Event) -> Value {
                 "error": failure.map(|f| &f.error), "cause": failure.map(|f| &f.cause),
             })
         }
+        Event::Waiting(waiting) => json!({
+            "event": "waiting", "host": &*waiting.host, "why": waiting.why, "away": waiting.away,
+            "lasted_ms": waiting.lasted.as_millis() as u64, "left_ms": waiting.left.as_millis() as u64, "calls": waiting.calls,
+            "over": waiting.over,
+        }),
         Event::Finished(report) => {
             let mut object = json!({ "event": "finished" });
             if let (Some(object), Ok(Value::Object(report))) = (object.as_object_mut(), serde_json::to_value(report)) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::out::shown;
-use crate::event::Event;
+use crate::event::{Event, Waiting};
 use crate::outcome::{Counts, ItemStatus, Outcome};
 use crate::report::Report;
 
@@ -73,9 +73,44 @@ pub(super) fn item_line(event: &Event) -> Option<String> {
     Some(format!("{}: {}: {}{tries}", outcome.status(), shown(&key.to_string()), shown(&failure.to_string())))
 }
 
+/// `api.example.com: away for 40 s (connection refused), 64 items wait; tried again in 8 s`
+pub(super) fn waiting(waiting: &Waiting) -> String {
+    let Waiting { host, why, away, lasted, left, calls, over } = waiting;
+    let (host, why) = (shown(host), shown(why));
+    match (over, away) {
+        (true, true) => format!("{host}: back after {}", duration(*lasted)),
+        (true, false) => format!("{host}: goes on after a pause of {}", duration(*lasted)),
+        (false, _) => {
+            let wait = if *calls == 1 { "waits" } else { "wait" };
+            let items = items(*calls);
+            let again = if left.is_zero() { "tried now".to_string() } else { format!("tried again in {}", duration(*left)) };
+            if *away {
+                format!("{host}: away for {} ({why}), {items} {wait}; {again}", duration(*lasted))
+            } else {
+                format!("{host}: paused {} ({why}), {items} {wait}", duration(*left))
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_waited_for_is_told_in_one_line() {
+        let told = |away, over, left, calls| {
+            let (host, lasted, left) = ("api.example.com".into(), Duration::from_secs(40), Duration::from_secs(left));
+            let why = if away { "connection refused" } else { "429, Retry-After" }.to_string();
+            waiting(&Waiting { host, why, away, lasted, left, calls, over })
+        };
+        assert_eq!(told(false, false, 12, 3120), "api.example.com: paused 12 s (429, Retry-After), 3,120 items wait");
+        let line = "api.example.com: away for 40 s (connection refused), 64 items wait; tried again in 8.0 s";
+        assert_eq!(told(true, false, 8, 64), line);
+        assert_eq!(told(true, false, 0, 1), "api.example.com: away for 40 s (connection refused), 1 item waits; tried now");
+        assert_eq!(told(true, true, 0, 0), "api.example.com: back after 40 s");
+        assert_eq!(told(false, true, 0, 0), "api.example.com: goes on after a pause of 40 s");
+    }
 
     #[test]
     fn numbers_are_grouped_and_times_have_their_unit() {
