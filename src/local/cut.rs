@@ -16,6 +16,7 @@ use crate::expression::{Params, Scope};
 use crate::job::AnyJob;
 use crate::lanes::{LaneKey, Planner};
 use crate::reader::{Judged, OpenInput, Position, Row, Selection};
+use crate::redact::Redact;
 use crate::workflow::{BatchSettings, Bound};
 
 /// Bytes of `{"Items":[]}` around the items of a batch.
@@ -91,6 +92,7 @@ pub(super) struct Cut<'a> {
 pub(super) struct Ordering {
     pub key: LaneKey,
     pub max_concurrency: u32,
+    pub redact: Redact,
 }
 
 impl Ordering {
@@ -98,7 +100,7 @@ impl Ordering {
     pub fn of(bound: &Bound) -> Option<Self> {
         let settings = &bound.settings;
         let key = LaneKey::new(&settings.order.as_ref()?.by, &bound.params);
-        Some(Self { key, max_concurrency: settings.max_concurrency })
+        Some(Self { key, max_concurrency: settings.max_concurrency, redact: settings.redact.clone() })
     }
 }
 
@@ -152,7 +154,7 @@ impl Cut<'_> {
         }
         if let (Some(planner), Some(order)) = (planner, self.order) {
             // Whole and durable before the record says that the list is made.
-            set_fact(db, LANES, &planner.finish(self.input, order.max_concurrency)?)?;
+            set_fact(db, LANES, &planner.finish(self.input, order.max_concurrency, &order.redact)?)?;
         }
         Ok(())
     }

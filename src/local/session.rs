@@ -270,8 +270,7 @@ impl Run {
         let input = input.open(self.folder.path())?;
         let (stop, desk) = (desk.stop.clone(), Arc::clone(desk));
         let Some(order) = &settings.order else {
-            let notes = desk.notes.clone();
-            let feeder = Feeder { record, input, ready, wanted, notes, stop };
+            let feeder = Feeder { record, input, ready, wanted, desk, stop };
             return Ok(Box::new(move |batches| feeder.feed(batches)));
         };
         let source = Source {
