@@ -5,6 +5,7 @@
 //! record, kept nowhere else. Who looks (`observe/`) is told and never asked.
 
 mod bundle;
+mod calls;
 mod control;
 mod cut;
 mod desk;

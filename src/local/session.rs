@@ -6,6 +6,7 @@ use rusqlite::params;
 use tokio_util::sync::CancellationToken;
 
 use super::bundle::Source;
+use super::calls::RecordedCalls;
 use super::control::Control;
 use super::cut::{Cut, Cutter, LANES, Ordering};
 use super::desk::LocalDesk;
@@ -25,7 +26,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Observer, Unobserved};
 use crate::job::{AnyJob, JobError, Setup};
 use crate::lanes::{LaneKey, Plan, bundles_for};
-use crate::ledger::Memory;
 use crate::outcome::RunStatus;
 use crate::permits::Unlimited;
 use crate::reader::{self, Input, ItemsConfig, ItemsSource, Selection, SourceFile};
@@ -233,7 +233,7 @@ impl Run {
             item_timeout: settings.item_timeout,
             concurrency: settings.batch.concurrency,
             clock: Clock::of_this_machine(),
-            ledger: Arc::new(Memory::default()),
+            ledger: Arc::new(RecordedCalls::new(Record::look(&path)?, notes.clone())?),
             permits: Arc::new(Unlimited),
         };
         let desk = Arc::new(LocalDesk { marks, one_by_one, notes, stop: stop.clone(), why: Arc::clone(&why), discreet });
