@@ -160,7 +160,7 @@ struct Writing {
     session: i64,
     counts: Counts,
     attempts: u64,
-    /// Pending items that were redriven: how often, and the tries they had before.
+    /// Items that were made pending again: how often they were redriven, and the tries they had before.
     redriven: HashMap<u64, (u32, u32)>,
     /// Whether any call is kept: most jobs make none.
     has_calls: bool,
@@ -257,8 +257,10 @@ impl Writing {
                     }
                     Told::Ended(note) => note,
                 };
-                let (redrive, before) = redriven.get(&note.item).copied().unwrap_or((0, 0));
-                let plain = redrive == 0 && note.attempts == 1 && note.outcome == Outcome::Succeeded(serde_json::Value::Null);
+                // An item that was made pending again has a row already, which says so.
+                let again = redriven.get(&note.item);
+                let (redrive, before) = again.copied().unwrap_or((0, 0));
+                let plain = again.is_none() && note.attempts == 1 && note.outcome == Outcome::Succeeded(serde_json::Value::Null);
                 if !plain {
                     let key = match &note.key {
                         ItemKey::Name(name) => Some(name.as_str()),
