@@ -33,6 +33,7 @@ mod status;
 mod steps;
 mod stop;
 mod storage;
+mod storm;
 mod third_party;
 mod workflow;
 mod workflows;
