@@ -4,6 +4,7 @@
 //! once, a feeder hands out what is pending, children work it, one thread records how every item ended. State is a fold of the
 //! record, kept nowhere else. Who looks (`observe/`) is told and never asked.
 
+mod bundle;
 mod calls;
 mod control;
 mod cut;
@@ -11,9 +12,12 @@ mod desk;
 mod discreet;
 mod dry_run;
 mod feeder;
+mod lane_feeder;
+mod lane_walk;
 mod map_run;
 mod marks;
 mod prune;
+mod ready;
 mod record;
 mod recorder;
 mod recover;
@@ -23,6 +27,7 @@ mod results;
 mod run;
 mod session;
 mod state;
+mod statuses;
 mod stop;
 mod unknown;
 

@@ -11,6 +11,7 @@ use super::judgement::{Doubt, Eats, Kept, UsedUp, Verdict, doubt, judge, kept, u
 use super::told::Told;
 use super::turn::{Cut, Held, NoTurn, Turns, answered, no_answer};
 use crate::call::{Answer, NoAnswer};
+use crate::crash;
 use crate::job::{Call, JobError, Probed, Sender, StepPolicy, StepRepeat};
 use crate::ledger::{CallRow, CallState};
 use crate::permits::{Heard, Turn};
@@ -93,10 +94,12 @@ impl<'a> Calling<'a> {
 
     /// Sends it once. `None`: it is to be looked at again.
     async fn send(&mut self) -> Result<Option<Arc<Answer>>, JobError> {
+        crash::point("before permit");
         let mut held = match self.turns.wait_for(self.turn).await {
             Ok(held) => held,
             Err(none) => return Err(self.no_turn(none)),
         };
+        crash::point("after permit");
         // The time of its key may have run out in the queue.
         if !self.may_be_sent(&self.row) {
             return Ok(None);
@@ -139,7 +142,10 @@ impl<'a> Calling<'a> {
         let call = Call { key: &self.row.key, number: self.row.starts };
         self.row.sent = self.sender.describe(&call).into();
         self.calls.item.put(&self.row);
-        self.calls.item.worker.settings.ledger.start(self.row.clone()).await.map_err(unwritten)
+        crash::point("before start");
+        self.calls.item.worker.settings.ledger.start(self.row.clone()).await.map_err(unwritten)?;
+        crash::point("after start");
+        Ok(())
     }
 
     fn count_start(&mut self) {
@@ -168,7 +174,9 @@ impl<'a> Calling<'a> {
         let item = self.calls.item;
         item.set_in_doubt(self.has_effect());
         held.sending();
+        crash::point("before send");
         let heard = self.sender.send(Call { key: &self.row.key, number: self.row.starts }).await;
+        crash::point("after send");
         item.set_in_doubt(false);
         held.heard(match &heard {
             Ok(answer) => answered(answer),
@@ -354,7 +362,9 @@ impl<'a> Calling<'a> {
 
     async fn note(&mut self) -> Result<(), JobError> {
         self.calls.item.put(&self.row);
-        self.calls.item.worker.settings.ledger.note(self.row.clone()).await.map_err(unwritten)
+        self.calls.item.worker.settings.ledger.note(self.row.clone()).await.map_err(unwritten)?;
+        crash::point("after done noted");
+        Ok(())
     }
 
     fn has_effect(&self) -> bool {
