@@ -81,7 +81,7 @@ enum Verb {
     Resolve(resolve::Resolve),
     /// Stop a run: nothing new is started, what is in flight ends
     Stop(stop::Stop),
-    /// Change how many batches a run works on at once, now and after a resume
+    /// Change how fast a run calls others or how much it does at once, now and after a resume
     Throttle(stop::Throttle),
     /// Show how runs stand
     Status(status::Status),

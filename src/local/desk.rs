@@ -15,6 +15,7 @@ use crate::batch::Batch;
 use crate::error::Error;
 use crate::item::Item;
 use crate::job::{JobError, Repeat};
+use crate::outcome::Outcome;
 use crate::worker::{Begun, Desk, Ended};
 
 /// Tells the record of one run.
@@ -39,6 +40,13 @@ impl LocalDesk {
 
     fn trouble(&self, error: Error) {
         self.stop_for(Why::Trouble(error));
+    }
+
+    /// An item ended without a worker; waits while the record is behind. `false`: nobody records any more.
+    pub fn ended_unworked(&self, item: &Item, outcome: Outcome) -> bool {
+        let ended = self.discreet.ended(item, Ended { outcome, attempts: 0, stops_lane: false });
+        let note = Note { item: item.index, key: item.key.clone(), outcome: ended.outcome, attempts: 0, durable: None };
+        self.notes.blocking_send(note).is_ok()
     }
 
     async fn mark(&self, item: &Item, repeat: Repeat) -> std::io::Result<usize> {

@@ -15,6 +15,7 @@ use super::feeder::{Feeder, Wanted};
 use super::lane_feeder::LaneFeeder;
 use super::map_run::{Batches, MapRun};
 use super::marks::Marks;
+use super::rates::{RATES, Throttled};
 use super::ready::Ready;
 use super::record::{Record, set_fact};
 use super::recorder::{Recorder, Stopping, now_ms};
@@ -27,7 +28,7 @@ use crate::event::{Event, Observer, Unobserved};
 use crate::job::{AnyJob, JobError, Setup};
 use crate::lanes::{LaneKey, Plan, bundles_for};
 use crate::outcome::RunStatus;
-use crate::permits::Unlimited;
+use crate::permits::HostPermits;
 use crate::reader::{self, Input, ItemsConfig, ItemsSource, Selection, SourceFile};
 use crate::report::Report;
 use crate::worker::{Clock, Worker, WorkerSettings};
@@ -40,6 +41,9 @@ pub(super) const GOING_ON: &str = "session";
 /// The fact that the job was changed since it was seen that no two items have one destination. It is there until that is seen
 /// again: a run that was refused for it, or killed before, is not resumed past it.
 pub(super) const UNCLAIMED: &str = "unclaimed";
+
+/// Hands out what is pending; says why that is not all, if so.
+type Feed = Box<dyn FnOnce(&Batches) -> Result<Option<Why>> + Send>;
 
 /// How a session is to go.
 #[derive(Debug, Clone)]
@@ -89,11 +93,13 @@ impl Run {
 
     fn begin_session(&mut self) -> Result<i64> {
         Control::at(self.folder.control_path()).begin()?;
+        let rates = &self.bound.settings.rate;
         self.record.write("be written", |db| {
             db.execute("INSERT INTO sessions (began_ms, last_ms) VALUES (?1, ?1)", params![now_ms()])?;
             let number = db.last_insert_rowid();
             db.execute("DELETE FROM facts WHERE name = 'stopped'", [])?;
             set_fact(db, GOING_ON, &number)?;
+            set_fact(db, RATES, rates)?;
             Ok(number)
         })
     }
@@ -172,8 +178,9 @@ impl Run {
         let cut = move || {
             let publisher = publisher.as_ref();
             let order = order.as_ref();
-            let cut = Cut { input: &open, selection: &selection, params: &params, publisher, order, stop: &stop };
-            cut.write(&mut record, &folder, cutter).map(|()| input)
+            let cut =
+                Cut { input: &open, selection: &selection, params: &params, publisher, folder: &folder, order, stop: &stop };
+            cut.write(&mut record, cutter).map(|()| input)
         };
         match join(tokio::task::spawn_blocking(cut).await)? {
             Err(Why::Trouble(error)) => Err(error),
@@ -193,9 +200,19 @@ impl Run {
         let selection = Selection::new(&self.bound.settings.items, input, &self.bound.params);
         let (open, params, job, stop) =
             (input.open(self.folder.path())?, self.bound.params.clone(), Arc::clone(job), session.stop.clone());
+        let folder = self.folder.path().to_path_buf();
         let claim = move || {
             let publisher = Some(&job);
-            Cut { input: &open, selection: &selection, params: &params, publisher, order: None, stop: &stop }.claim_all()
+            let cut = Cut {
+                input: &open,
+                selection: &selection,
+                params: &params,
+                publisher,
+                folder: &folder,
+                order: None,
+                stop: &stop,
+            };
+            cut.claim_all()
         };
         match join(tokio::task::spawn_blocking(claim).await)? {
             Ok(()) => Ok(()),
@@ -224,6 +241,10 @@ impl Run {
         };
         let path = self.folder.record_path();
         let one_by_one = self.record.has_crashed()?;
+        let control = Control::at(self.folder.control_path());
+        let asked = control.wishes().rates;
+        let observer = Arc::clone(&session.observer);
+        let permits = Arc::new(HostPermits::shared(settings.rate.with(&asked), &settings.outage, observer));
         let (recorder, notes) = Recorder::start(Record::open(&path)?, number, stopping, session.observer)?;
         let worker_settings = WorkerSettings {
             workflow: self.workflow.name.as_str().into(),
@@ -234,15 +255,16 @@ impl Run {
             concurrency: settings.batch.concurrency,
             clock: Clock::of_this_machine(),
             ledger: Arc::new(RecordedCalls::new(Record::look(&path)?, notes.clone())?),
-            permits: Arc::new(Unlimited),
+            permits: Arc::clone(&permits) as _,
         };
         let desk = Arc::new(LocalDesk { marks, one_by_one, notes, stop: stop.clone(), why: Arc::clone(&why), discreet });
         let feed = self.feed(&input, Wanted { limit: session.limit, only: session.only }, &desk)?;
         let map_run = MapRun {
             worker: Arc::new(Worker::new(&self.kind, job, worker_settings, stop.clone())),
             desk,
-            control: Control::at(self.folder.control_path()),
+            control,
             max_concurrency: settings.max_concurrency,
+            throttled: Throttled::new(permits, settings.rate.clone(), asked),
             stop,
         };
         let worked = map_run.work(feed).await;
@@ -257,12 +279,7 @@ impl Run {
     }
 
     /// What hands out the pending items: by batches, or by lanes if they are in order.
-    fn feed(
-        &self,
-        input: &Input,
-        wanted: Wanted,
-        desk: &Arc<LocalDesk>,
-    ) -> Result<Box<dyn FnOnce(&Batches) -> Result<Option<Why>> + Send>> {
+    fn feed(&self, input: &Input, wanted: Wanted, desk: &Arc<LocalDesk>) -> Result<Feed> {
         let settings = &self.bound.settings;
         let record = Record::look(&self.folder.record_path())?;
         let selection = Selection::new(&settings.items, input, &self.bound.params);
@@ -270,8 +287,7 @@ impl Run {
         let input = input.open(self.folder.path())?;
         let (stop, desk) = (desk.stop.clone(), Arc::clone(desk));
         let Some(order) = &settings.order else {
-            let notes = desk.notes.clone();
-            let feeder = Feeder { record, input, ready, wanted, notes, stop };
+            let feeder = Feeder { record, input, ready, wanted, desk, stop };
             return Ok(Box::new(move |batches| feeder.feed(batches)));
         };
         let source = Source {
