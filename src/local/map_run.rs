@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::control::{Control, LOOK_EVERY};
 use super::desk::LocalDesk;
 use super::feeder::{Handed, Work};
+use super::rates::Throttled;
 use super::session::join;
 use super::stop::Why;
 use crate::error::Result;
@@ -27,6 +28,7 @@ pub(super) struct MapRun {
     pub desk: Arc<LocalDesk>,
     pub control: Control,
     pub max_concurrency: u32,
+    pub throttled: Throttled,
     pub stop: CancellationToken,
 }
 
@@ -42,7 +44,7 @@ impl MapRun {
     ///
     /// # Errors
     /// Those of `feed`.
-    pub async fn work(self, feed: impl FnOnce(&Batches) -> Result<Option<Why>> + Send + 'static) -> Result<Option<Why>> {
+    pub async fn work(mut self, feed: impl FnOnce(&Batches) -> Result<Option<Why>> + Send + 'static) -> Result<Option<Why>> {
         let (sender, mut batches) = mpsc::channel(BATCHES_AHEAD);
         let feeding = tokio::task::spawn_blocking(move || feed(&sender));
         let mut children = JoinSet::new();
@@ -67,7 +69,7 @@ impl MapRun {
     }
 
     /// Waits until no child is left, and listens meanwhile.
-    async fn all_ended(&self, children: &mut JoinSet<()>, watch: &mut Watch) -> Result<()> {
+    async fn all_ended(&mut self, children: &mut JoinSet<()>, watch: &mut Watch) -> Result<()> {
         while !children.is_empty() {
             tokio::select! {
                 Some(ended) = children.join_next() => self.ended(ended)?,
@@ -78,9 +80,11 @@ impl MapRun {
     }
 
     /// Does what was asked for since it was listened last.
-    fn listen(&self, watch: &mut Watch) {
+    fn listen(&mut self, watch: &mut Watch) {
         watch.limit = self.limit();
-        if !watch.asked && self.control.wishes().stop {
+        let wishes = self.control.wishes();
+        self.throttled.hear(wishes.rates);
+        if !watch.asked && wishes.stop {
             watch.asked = true;
             self.desk.stop_for(Why::Asked);
         }

@@ -6,6 +6,7 @@ use rusqlite::params;
 use tokio_util::sync::CancellationToken;
 
 use super::bundle::Source;
+use super::calls::RecordedCalls;
 use super::control::Control;
 use super::cut::{Cut, Cutter, LANES, Ordering};
 use super::desk::LocalDesk;
@@ -14,6 +15,7 @@ use super::feeder::{Feeder, Wanted};
 use super::lane_feeder::LaneFeeder;
 use super::map_run::{Batches, MapRun};
 use super::marks::Marks;
+use super::rates::{RATES, Throttled};
 use super::ready::Ready;
 use super::record::{Record, set_fact};
 use super::recorder::{Recorder, Stopping, now_ms};
@@ -25,9 +27,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Observer, Unobserved};
 use crate::job::{AnyJob, JobError, Setup};
 use crate::lanes::{LaneKey, Plan, bundles_for};
-use crate::ledger::Memory;
 use crate::outcome::RunStatus;
-use crate::permits::Unlimited;
+use crate::permits::HostPermits;
 use crate::reader::{self, Input, ItemsConfig, ItemsSource, Selection, SourceFile};
 use crate::report::Report;
 use crate::worker::{Clock, Worker, WorkerSettings};
@@ -92,11 +93,13 @@ impl Run {
 
     fn begin_session(&mut self) -> Result<i64> {
         Control::at(self.folder.control_path()).begin()?;
+        let rates = &self.bound.settings.rate;
         self.record.write("be written", |db| {
             db.execute("INSERT INTO sessions (began_ms, last_ms) VALUES (?1, ?1)", params![now_ms()])?;
             let number = db.last_insert_rowid();
             db.execute("DELETE FROM facts WHERE name = 'stopped'", [])?;
             set_fact(db, GOING_ON, &number)?;
+            set_fact(db, RATES, rates)?;
             Ok(number)
         })
     }
@@ -238,6 +241,10 @@ impl Run {
         };
         let path = self.folder.record_path();
         let one_by_one = self.record.has_crashed()?;
+        let control = Control::at(self.folder.control_path());
+        let asked = control.wishes().rates;
+        let observer = Arc::clone(&session.observer);
+        let permits = Arc::new(HostPermits::shared(settings.rate.with(&asked), &settings.outage, observer));
         let (recorder, notes) = Recorder::start(Record::open(&path)?, number, stopping, session.observer)?;
         let worker_settings = WorkerSettings {
             workflow: self.workflow.name.as_str().into(),
@@ -247,16 +254,17 @@ impl Run {
             item_timeout: settings.item_timeout,
             concurrency: settings.batch.concurrency,
             clock: Clock::of_this_machine(),
-            ledger: Arc::new(Memory::default()),
-            permits: Arc::new(Unlimited),
+            ledger: Arc::new(RecordedCalls::new(Record::look(&path)?, notes.clone())?),
+            permits: Arc::clone(&permits) as _,
         };
         let desk = Arc::new(LocalDesk { marks, one_by_one, notes, stop: stop.clone(), why: Arc::clone(&why), discreet });
         let feed = self.feed(&input, Wanted { limit: session.limit, only: session.only }, &desk)?;
         let map_run = MapRun {
             worker: Arc::new(Worker::new(&self.kind, job, worker_settings, stop.clone())),
             desk,
-            control: Control::at(self.folder.control_path()),
+            control,
             max_concurrency: settings.max_concurrency,
+            throttled: Throttled::new(permits, settings.rate.clone(), asked),
             stop,
         };
         let worked = map_run.work(feed).await;

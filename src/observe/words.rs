@@ -6,7 +6,9 @@ use super::out::shown;
 use crate::event::{Event, Waiting};
 use crate::lane::Lanes;
 use crate::outcome::{Counts, ItemStatus, Outcome};
+use crate::rate::Rates;
 use crate::report::Report;
+use crate::units::write_rate;
 
 /// `1,234,567`
 pub(crate) fn count(n: u64) -> String {
@@ -92,6 +94,14 @@ pub(super) fn item_line(event: &Event) -> Option<String> {
     };
     let tries = if *attempts > 1 { format!(" ({attempts} tries)") } else { String::new() };
     Some(format!("{}: {}: {}{tries}", outcome.status(), shown(&key.to_string()), shown(&failure.to_string())))
+}
+
+/// `at most 20/s to a host, 5/s to api.example.com`; nothing without a rate.
+pub(crate) fn rate_words(rates: &Rates) -> Option<String> {
+    let general = rates.limit.map(|limit| format!("{} to a host", write_rate(limit)));
+    let own = rates.hosts.iter().map(|(host, rate)| format!("{} to {}", write_rate(rate.limit), shown(host)));
+    let parts: Vec<String> = general.into_iter().chain(own).collect();
+    (!parts.is_empty()).then(|| format!("at most {}", parts.join(", ")))
 }
 
 /// `api.example.com: away for 40 s (connection refused), 64 items wait; tried again in 8 s`
