@@ -3,6 +3,7 @@
 //! - [`workflow`]: the workflow file, every setting of it
 //! - [`running`]: running, stopping, resuming, redriving; what is printed and where runs are kept
 //! - [`images`]: the job `image_resize`
+//! - [`order`]: one after another: lanes, what is behind a failed item, `previous`
 //! - [`job`]: writing a job of one's own
 //! - [`guarantees`]: what is promised, and the limits of it
 //! - [`compare`]: how it compares
@@ -20,6 +21,9 @@ pub mod images {}
 
 #[doc = include_str!("job.md")]
 pub mod job {}
+
+#[doc = include_str!("order.md")]
+pub mod order {}
 
 #[doc = include_str!("running.md")]
 pub mod running {}
