@@ -12,6 +12,7 @@ mod error;
 mod evaluate;
 mod filters;
 mod name;
+mod pieces;
 mod rewrite;
 mod scan;
 mod scope;
@@ -29,6 +30,7 @@ use evaluate::Program;
 pub(crate) use filters::read_date;
 pub use name::Name;
 pub(crate) use name::kind;
+
 pub use scope::{Params, Scope};
 pub use setting::Setting;
 pub use template::Template;

@@ -41,6 +41,14 @@ impl Name {
         }
     }
 
+    /// The attributes behind the root as far as they are all words: `customer` and `id` in `steps.customer.id[0].x`.
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().map_while(|step| match step {
+            Step::Attribute(name) => Some(name.as_str()),
+            Step::Index(_) => None,
+        })
+    }
+
     /// Where it begins, in bytes from the start of the expression's text.
     pub fn offset(&self) -> usize {
         self.offset

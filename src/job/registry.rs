@@ -30,6 +30,8 @@ impl Jobs {
         let jobs = Self::default();
         #[cfg(feature = "image")]
         let jobs = jobs.with::<super::image_resize::ImageResize>();
+        #[cfg(feature = "http")]
+        let jobs = jobs.with::<super::http_chain::HttpChain>();
         jobs
     }
 

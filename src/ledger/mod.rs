@@ -3,9 +3,13 @@
 //! One [`CallRow`] for each call of each step of each item. The worker writes it; where it is kept differs: in the record of a run on
 //! this machine, in memory in a rehearsal.
 
+mod memory;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+
+pub(crate) use memory::Memory;
 
 use crate::call::Answer;
 use crate::error::Error;
@@ -27,16 +31,20 @@ pub(crate) struct CallRow {
     pub generation: u32,
     /// How often its item had been redriven when this was written.
     pub redrive: u32,
+    /// The idempotency key of this generation.
+    pub key: Arc<str>,
     /// STARTs of this generation: how often it may have been sent.
     pub starts: u32,
+    /// The last of them, as many in a row, of which nothing came back, not even that no answer came: the process died with them.
+    pub unheard: u32,
     /// When it was first sent in this generation, in milliseconds since 1970: the age of its key.
     pub first_ms: i64,
     /// When it was last sent.
     pub last_ms: i64,
-    /// What was sent, for people: method, URL, key and the start of the body, without secrets.
+    /// What was sent, for people: method, URL and the start of the body, without secrets.
     pub sent: Arc<str>,
     /// What was answered last, if it was answered.
-    pub answer: Option<Answer>,
+    pub answer: Option<Arc<Answer>>,
 }
 
 /// Where a call stands. The numbers are those of the record and never change.

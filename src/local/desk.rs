@@ -60,6 +60,9 @@ impl LocalDesk {
 impl Desk for LocalDesk {
     fn beginning(&self, batch: &Batch, repeat: Repeat) -> Begun {
         let (Some(first), Some(last)) = (batch.items.first(), batch.items.last()) else { return Begun::Each };
+        if repeat == Repeat::Steps {
+            return Begun::Unmarked;
+        }
         let has_gaps = last.index - first.index + 1 != batch.items.len() as u64;
         if self.one_by_one || has_gaps || repeat == Repeat::Unsafe {
             return Begun::Each;
@@ -91,7 +94,7 @@ impl Desk for LocalDesk {
         }
         match self.notes.try_reserve() {
             Ok(room) => {
-                let Ended { outcome, attempts } = self.discreet.ended(item, ended);
+                let Ended { outcome, attempts, .. } = self.discreet.ended(item, ended);
                 room.send(Note { item: item.index, key: item.key.clone(), outcome, attempts, durable: None });
                 Ok(true)
             }
@@ -108,7 +111,7 @@ impl Desk for LocalDesk {
                 }
                 Repeat::Safe | Repeat::Keyed | Repeat::Steps => (None, None),
             };
-            let Ended { outcome, attempts } = self.discreet.ended(item, ended);
+            let Ended { outcome, attempts, .. } = self.discreet.ended(item, ended);
             let note = Note { item: item.index, key: item.key.clone(), outcome, attempts, durable };
             // The recorder lives as long as anyone can tell it something; after a failed write it drops what it is told.
             let sent = self.notes.send(note).await.is_ok();
@@ -127,5 +130,9 @@ impl Desk for LocalDesk {
         let cause = self.discreet.text(item, error.cause().to_string());
         let shown = Error::surroundings(format!("item `{}`: {cause}", item.key));
         self.trouble(shown.hint("what is done stays; put it right, then resume"));
+    }
+
+    fn gave_up(&self, why: String) {
+        self.stop_for(Why::Away(why));
     }
 }

@@ -64,11 +64,11 @@ mod tests {
         let value = json!({ "email": "ada@example.com", "id": 7 });
         let item = Item { index: 0, key: ItemKey::Name("o1".to_string()), value };
         let failed = Outcome::Failed(Failure::new("Http.Status.404", "no ada@example.com for tok-12345"));
-        let ended = discreet.ended(&item, Ended { outcome: failed, attempts: 2 });
+        let ended = discreet.ended(&item, Ended { outcome: failed, attempts: 2, stops_lane: false });
         assert_eq!(ended.outcome, Outcome::Failed(Failure::new("Http.Status.404", "no *** for ***")));
         assert_eq!(ended.attempts, 2);
         let output = Outcome::Succeeded(json!({ "to": "ada@example.com" }));
-        let ended = discreet.ended(&item, Ended { outcome: output.clone(), attempts: 1 });
+        let ended = discreet.ended(&item, Ended { outcome: output.clone(), attempts: 1, stops_lane: false });
         assert_eq!(ended.outcome, output, "the next of the lane is given it");
     }
 }

@@ -4,15 +4,19 @@
 //! once, a feeder hands out what is pending, children work it, one thread records how every item ended. State is a fold of the
 //! record, kept nowhere else. Who looks (`observe/`) is told and never asked.
 
+mod bundle;
 mod control;
 mod cut;
 mod desk;
 mod discreet;
 mod dry_run;
 mod feeder;
+mod lane_feeder;
+mod lane_walk;
 mod map_run;
 mod marks;
 mod prune;
+mod ready;
 mod record;
 mod recorder;
 mod recover;
@@ -21,6 +25,7 @@ mod results;
 mod run;
 mod session;
 mod state;
+mod statuses;
 mod stop;
 
 pub use dry_run::{Preview, dry_run};

@@ -6,26 +6,42 @@
 
 mod attempts;
 mod backoff;
+mod calls;
+mod clock;
 mod desk;
+mod judgement;
+mod lanes;
 mod panics;
+mod step;
+#[cfg(test)]
+mod tests;
+mod told;
 mod trial;
+mod turn;
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use clock::Clock;
 pub(crate) use desk::{Begun, Desk, Ended};
+pub(crate) use lanes::{Bundle, LaneItem, LaneItems, LanePart, behind_failed, behind_unknown};
 pub(crate) use panics::keep_quiet;
 pub use trial::{Trial, Tried};
 
 use crate::batch::Batch;
+use crate::crash;
 use crate::expression::Params;
 use crate::item::Item;
 use crate::job::{AnyJob, JobKind, Repeat, Work};
+use crate::ledger::{CallRow, Ledger};
+use crate::outcome::Outcome;
+use crate::permits::Permits;
 use crate::retry::Retry;
 
 /// Items that one process works on at once for each core, when the job is CPU-bound: enough for S3 to stay ahead of the
@@ -36,7 +52,7 @@ const CPU_ITEMS_A_CORE: usize = 32;
 const IO_CONCURRENCY: usize = 16;
 
 /// What a worker needs to know of the workflow.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct WorkerSettings {
     pub workflow: Arc<str>,
     /// The run's id.
@@ -46,6 +62,30 @@ pub(crate) struct WorkerSettings {
     pub item_timeout: Option<Duration>,
     /// `batch.concurrency`; `None` for the default of the job's kind of work.
     pub concurrency: Option<u32>,
+    pub clock: Clock,
+    pub ledger: Arc<dyn Ledger>,
+    pub permits: Arc<dyn Permits>,
+}
+
+/// The lane that an item is in, and how it stands when the item begins.
+#[derive(Debug)]
+pub(crate) struct LaneContext {
+    /// The lane's key: what `order.by` gives for each of its items.
+    pub name: String,
+    /// The index of its first item: who owns the calls that are made once for the whole lane.
+    pub first: u64,
+    /// The output of the last item before this one that succeeded; null if there is none.
+    pub previous: Value,
+    /// The lane's own calls, once somebody asked for them.
+    pub rows: Mutex<Option<Vec<CallRow>>>,
+}
+
+/// What running one item came to.
+struct Ran {
+    /// Whether how it ended could be kept.
+    kept: bool,
+    /// How it ended, and whether its lane may not go on; `None`: it stays pending.
+    ended: Option<(Outcome, bool)>,
 }
 
 /// Works batches. Made once per process; [`Worker::run`] is called for many batches at once.
@@ -99,12 +139,13 @@ impl Worker {
             self.run_whole(batch, desk).await;
             return;
         }
-        let place = match desk.beginning(batch, self.repeat) {
+        let begun = desk.beginning(batch, self.repeat);
+        let each = begun == Begun::Each;
+        let place = match begun {
             Begun::Together(place) => Some(place),
-            Begun::Each => None,
+            Begun::Each | Begun::Unmarked => None,
             Begun::Stopped => return,
         };
-        let each = place.is_none();
         let mut kept = true;
         let mut waiting = batch.items.iter();
         let mut running: FuturesUnordered<_> =
@@ -120,34 +161,49 @@ impl Worker {
         }
     }
 
-    /// Runs one item. `false`: how it ended could not be kept.
+    /// Runs one item of a batch. `false`: how it ended could not be kept.
     async fn run_item(&self, batch: &Batch, item: &Item, each: bool, desk: &dyn Desk) -> bool {
+        self.run_one(item, batch.redrive_of(item.index), None, each, desk).await.kept
+    }
+
+    /// Runs one item to its end: marks it if `each` item is marked, tries it, tells how it ended.
+    async fn run_one(&self, item: &Item, redrive: u32, lane: Option<&LaneContext>, each: bool, desk: &dyn Desk) -> Ran {
         // The semaphore is never closed.
         let _permit = self.in_flight.acquire().await;
         if self.stop.is_cancelled() {
-            return true;
+            return Ran { kept: true, ended: None };
         }
         let mark = match each {
             true => match desk.starting(item, self.repeat).await {
                 Some(mark) => Some(mark),
-                None => return true,
+                None => return Ran { kept: true, ended: None },
             },
             false => None,
         };
-        let kept = match self.attempts(item, batch.redrive_of(item.index), desk).await {
-            Some(ended) => desk::tell(desk, item, ended, self.repeat).await,
+        let ran = match self.attempts(item, redrive, lane, desk).await {
+            Some(ended) => {
+                // Only a lane asks how it ended: nothing is copied for others.
+                let known = lane.map(|_| (ended.outcome.clone(), ended.stops_lane));
+                crash::point("before outcome");
+                let kept = desk::tell(desk, item, ended, self.repeat).await;
+                crash::point("after outcome");
+                Ran { kept, ended: known }
+            }
             // It came to its own end without an outcome: nothing is in flight any more.
-            None => true,
+            None => Ran { kept: true, ended: None },
         };
-        if let (Some(mark), true) = (mark, kept) {
+        if let (Some(mark), true) = (mark, ran.kept) {
             desk.left(mark);
         }
-        kept
+        ran
     }
 }
 
 impl std::fmt::Debug for Worker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Worker").field("settings", &self.settings).field("concurrency", &self.concurrency).finish_non_exhaustive()
+        f.debug_struct("Worker")
+            .field("workflow", &self.settings.workflow)
+            .field("concurrency", &self.concurrency)
+            .finish_non_exhaustive()
     }
 }

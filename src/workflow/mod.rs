@@ -238,6 +238,11 @@ impl Workflow {
     /// What only the job's own types can say of its settings.
     fn check_job(&self, section: &Value) -> Vec<Error> {
         let Some(job) = &self.job else { return Vec::new() };
+        if job.whole_batch && self.root.get("order").is_some() {
+            let detail =
+                format!("`order`: the job `{}` takes whole batches at once, so nothing in them comes in order", job.name);
+            return vec![Error::refused(detail).at(Some(self.place_of("order"))).hint("remove `order`")];
+        }
         let checked = section.get(job.name).map_or(Ok(()), |config| job.check(config, &self.within()));
         checked.map_or_else(|error| self.config_errors(&error), |()| Vec::new())
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// A room and the rooms that it may import. The words are the files directly in `src/` and `expression/`: everyone may import them.
 const TABLE: &[(&str, &[&str])] = &[
     ("words", &[]),
+    ("crash", &[]),
     ("expression", &[]),
     ("guide", &[]),
     ("storage", &[]),
@@ -15,10 +16,10 @@ const TABLE: &[(&str, &[&str])] = &[
     ("job", &["storage", "secrets"]),
     ("ledger", &[]),
     ("permits", &[]),
-    ("worker", &["job", "storage", "ledger", "permits", "secrets"]),
+    ("worker", &["job", "storage", "ledger", "permits", "secrets", "crash"]),
     ("workflow", &["job", "reader", "secrets"]),
     ("lanes", &["reader", "storage"]),
-    ("local", &["workflow", "reader", "lanes", "worker", "job", "storage", "ledger", "permits", "secrets"]),
+    ("local", &["workflow", "reader", "lanes", "worker", "job", "storage", "ledger", "permits", "secrets", "crash"]),
     ("rehearsal", &["workflow", "reader", "lanes", "worker", "job", "storage", "ledger", "permits", "secrets", "local"]),
     ("observe", &[]),
     (
