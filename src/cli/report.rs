@@ -5,10 +5,11 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Place};
 use crate::observe::{JsonLines, count, say, summary};
 use crate::outcome::RunStatus;
 use crate::report::Report;
+use crate::workflow::Warning;
 
 pub(super) use crate::observe::data;
 
@@ -58,8 +59,17 @@ pub(super) fn object(error: &Error) -> Value {
     };
     json!({
         "event": "error", "kind": kind, "message": error.detail(), "hint": error.hint_text().map(typed_here),
-        "place": error.place().map(|place| json!({ "file": &*place.file, "line": place.line, "column": place.column })),
+        "place": error.place().map(place),
     })
+}
+
+/// A warning of a workflow as JSON.
+pub(super) fn warning(warning: &Warning) -> Value {
+    json!({ "message": warning.detail, "hint": warning.hint, "place": place(&warning.place) })
+}
+
+fn place(place: &Place) -> Value {
+    json!({ "file": &*place.file, "line": place.line, "column": place.column })
 }
 
 /// Tells people how a run ended and what they can do next; gives the exit code.

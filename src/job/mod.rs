@@ -263,6 +263,13 @@ impl Setup {
         &self.params
     }
 
+    /// The secrets that the workflow names, by name: what expressions name `secrets`, given to a scope by
+    /// [`Scope::with`](crate::expression::Scope::with). What is made of it must never be kept or shown; causes of failures are gone
+    /// over once more.
+    pub fn secrets(&self) -> &Value {
+        self.secrets.value()
+    }
+
     /// Where the items' objects are, if the workflow's `items` are `objects`.
     pub fn source(&self) -> Option<&Location> {
         self.source.as_ref()

@@ -51,6 +51,8 @@ pub struct Results {
     /// The source as messages call it.
     name: String,
     source: Option<RunItems>,
+    /// Whether the workflow says something of what is not to be shown.
+    redacts: bool,
     wanted: Option<Vec<ItemStatus>>,
     batches: std::vec::IntoIter<BatchRow>,
     after: Option<u64>,
@@ -79,8 +81,9 @@ impl RunFolder {
             Ok(items) => (items, None),
             Err(error) => (None, Some(format!("the items themselves are not shown: {}", error.detail()))),
         };
+        let redacts = record.known_fact::<StoredWorkflow>("workflow")?.text.contains("redact");
         let (batches, ready) = (Vec::new().into_iter(), Vec::new().into_iter());
-        Ok(Results { record, name, source, wanted, batches, after: None, ready, warning })
+        Ok(Results { record, name, source, redacts, wanted, batches, after: None, ready, warning })
     }
 }
 
@@ -136,6 +139,8 @@ impl Results {
             };
             let hidden = source.as_ref().map(|source| &source.redact).filter(|redact| !redact.is_empty());
             let hidden = hidden.zip(item.as_mut()).map(|(redact, item)| redact.hide(item));
+            // Without the item it is not known what to hide of an output.
+            let is_hidden = self.redacts && item.is_none();
             let stored_key = row.as_ref().and_then(|row| row.key.clone());
             let key = stored_key.or(key.map(|key| key.to_string())).unwrap_or_else(|| format!("{}#{index}", self.name));
             let ended = status != ItemStatus::Pending;
@@ -146,7 +151,10 @@ impl Results {
                 attempts: row.as_ref().map_or(u32::from(ended), |row| row.attempts),
                 error: row.as_ref().and_then(|row| row.error.clone()),
                 cause: row.as_ref().and_then(|row| shown_cause(row, hidden.as_ref())),
-                output: row.and_then(|row| row.output).and_then(|text| shown_output(text, hidden.as_ref())),
+                output: row
+                    .and_then(|row| row.output)
+                    .filter(|_| !is_hidden)
+                    .and_then(|text| shown_output(text, hidden.as_ref())),
                 item,
             });
         }

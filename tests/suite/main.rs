@@ -27,6 +27,7 @@ mod run;
 mod s3;
 mod s3_server;
 mod schema;
+mod secrecy;
 mod stage;
 mod status;
 mod stop;
