@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::item::ItemKey;
+use crate::lane::Lanes;
 use crate::outcome::{Counts, Outcome};
 use crate::report::Report;
 
@@ -27,8 +28,10 @@ pub enum Event {
     Listed {
         /// How the items stand now: all pending in a new run.
         counts: Counts,
-        /// How many batches there are.
+        /// How many batches there are; with lanes, how many bundles of them.
         batches: u64,
+        /// How the items lie in lanes, if they are in order.
+        lanes: Option<Lanes>,
     },
     /// Something that the user should know and that stops nothing.
     Warning(String),

@@ -76,6 +76,7 @@ mod permits;
 mod rate;
 pub mod reader;
 mod redact;
+mod rehearsal;
 mod report;
 mod retry;
 mod scrub;

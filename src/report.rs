@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use crate::lane::Lanes;
 use crate::outcome::{Counts, RunStatus};
 
 /// How a run stands: its verdict and its counts.
@@ -17,8 +18,11 @@ pub struct Report {
     pub status: RunStatus,
     /// Items by state.
     pub items: Counts,
-    /// How many batches the input was cut into.
+    /// How many batches the input was cut into; with lanes, how many bundles of them.
     pub batches: u64,
+    /// How the items lie in lanes, if they are in order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lanes: Option<Lanes>,
     /// All tries at all items.
     pub attempts: u64,
     /// Time spent on it, over all its sessions, in milliseconds.

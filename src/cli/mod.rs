@@ -16,6 +16,7 @@ mod run;
 mod schema;
 mod status;
 mod stop;
+mod test;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -61,6 +62,8 @@ struct Common {
 enum Verb {
     /// Find every mistake of workflows at once, without running anything
     Check(check::Check),
+    /// Play the tests of a workflow, without network and in virtual time
+    Test(test::Test),
     /// Explain a job, a setting, an error name or a word
     Explain(explain::Explain),
     /// Print the JSON Schema of workflows, for editors
@@ -135,6 +138,7 @@ pub(crate) fn main(jobs: Jobs) -> ExitCode {
             let surroundings = Surroundings { jobs, here, json, state_dir: cli.common.state_dir.or_else(state_from_environment) };
             match cli.verb {
                 Verb::Check(verb) => verb.go(&surroundings),
+                Verb::Test(verb) => verb.go(&surroundings),
                 Verb::Explain(verb) => verb.go(&surroundings),
                 Verb::Schema(verb) => verb.go(&surroundings),
                 Verb::New(verb) => verb.go(&surroundings),

@@ -26,8 +26,10 @@ pub(crate) use error::JobErrorKind;
 pub use error::{ConfigError, JobError};
 pub use registry::Jobs;
 pub(crate) use registry::{AnyJob, JobKind};
+#[cfg(test)]
+pub(crate) use step::NoServices;
+pub(crate) use step::Services;
 pub use step::{Call, OnUnknown, Probed, Sender, Sent, StepPolicy, StepRepeat};
-pub(crate) use step::{NoServices, Services};
 pub(crate) use wire::{Wire, WireRequest};
 
 use crate::expression::Scope;
@@ -251,6 +253,23 @@ impl Setup {
     /// Opens folders and buckets.
     pub fn storages(&self) -> &Storages {
         &self.storages
+    }
+}
+
+#[cfg(test)]
+impl Setup {
+    /// One that names nothing.
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            workflow: "w".into(),
+            run: "r".into(),
+            params: Arc::new(Value::Object(serde_json::Map::new())),
+            source: None,
+            storages: Storages::new("r"),
+            within: Within::default(),
+            secrets: Arc::new(Secrets::new(Default::default())),
+            wire: None,
+        }
     }
 }
 

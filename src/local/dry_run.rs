@@ -6,13 +6,14 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::cut::{Cut, Cutter};
+use super::cut::{Cut, Cutter, LANES, Ordering};
 use super::record::Record;
 use super::session::as_written;
 use super::stop::Why;
 use crate::error::{Error, Result};
 use crate::expression::Scope;
 use crate::job::{AnyJob, Jobs, Setup};
+use crate::lane::Lanes;
 use crate::reader::{self, Judged, Position, Row, Selection};
 use crate::secrets::Secrets;
 use crate::storage::Storages;
@@ -25,6 +26,9 @@ pub struct Preview {
     pub items: u64,
     /// Batches they would be cut into.
     pub batches: u64,
+    /// How the items would lie in lanes, if they are in order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lanes: Option<Lanes>,
     /// Items that would be left out.
     pub skipped: u64,
     /// Items that would fail before the job sees them.
@@ -78,12 +82,14 @@ pub async fn dry_run(workflow: &Workflow, bound: &Bound, jobs: &Jobs, first: usi
         // Cut as a run cuts it, so that what would refuse the run refuses this as well.
         let mut record = Record::create(&scratch.0.join("run.db"))?;
         let stop = CancellationToken::new();
-        let cut = Cut { input: &open, selection: &selection, params: &bound.params, publisher, stop: &stop };
-        cut.write(&mut record, Cutter::of(&settings.batch)).map_err(|why| match why {
+        let order = Ordering::of(bound);
+        let order = order.as_ref();
+        let cut = Cut { input: &open, selection: &selection, params: &bound.params, publisher, order, stop: &stop };
+        cut.write(&mut record, &scratch.0, Cutter::of(&settings.batch)).map_err(|why| match why {
             Why::Trouble(error) => error,
             other => Error::bug(other.to_string()),
         })?;
-        let mut preview = Preview { batches: record.batch_count()?, ..Preview::default() };
+        let mut preview = Preview { batches: record.batch_count()?, lanes: record.fact(LANES)?, ..Preview::default() };
         let mut rows = open.rows(Position::START)?;
         while let Some(row) = rows.next()? {
             let item = look_at(&row, &selection, bound, publisher);

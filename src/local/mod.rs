@@ -4,16 +4,20 @@
 //! once, a feeder hands out what is pending, children work it, one thread records how every item ended. State is a fold of the
 //! record, kept nowhere else. Who looks (`observe/`) is told and never asked.
 
+mod bundle;
 mod control;
 mod cut;
 mod desk;
 mod discreet;
 mod dry_run;
 mod feeder;
+mod lane_feeder;
+mod lane_walk;
 mod map_run;
 mod marks;
 mod prune;
 mod rates;
+mod ready;
 mod record;
 mod recorder;
 mod recover;
@@ -22,6 +26,7 @@ mod results;
 mod run;
 mod session;
 mod state;
+mod statuses;
 mod stop;
 
 pub use dry_run::{Preview, dry_run};

@@ -11,8 +11,11 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
+use super::cut::LANES;
 use crate::error::{Error, Result};
+use crate::lane::Lanes;
 use crate::outcome::{Counts, ItemStatus, Outcome};
 
 /// The layout of the file. A newer fanfold reads older ones; an older one refuses newer ones.
@@ -220,8 +223,11 @@ impl Record {
         })
     }
 
-    /// How many batches the input was cut into.
+    /// How many batches the input was cut into; in a run with lanes, how many bundles these are packed into.
     pub fn batch_count(&self) -> Result<u64> {
+        if let Some(lanes) = self.fact::<Lanes>(LANES)? {
+            return Ok(lanes.bundles);
+        }
         self.read(|db| db.query_row("SELECT count(*) FROM batches", [], |row| row.get::<_, i64>(0))).map(|n| n as u64)
     }
 
@@ -276,6 +282,31 @@ impl Record {
                     ))
                 })?
                 .collect()
+        })
+    }
+
+    /// Tells the status of every item that has an exception row.
+    pub fn each_exception(&self, mut see: impl FnMut(u64, ItemStatus)) -> Result<()> {
+        self.read(|db| {
+            let mut statement = db.prepare("SELECT item, status FROM outcomes WHERE status <> 1")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                see(row.get::<_, i64>(0)? as u64, status_of(row.get(1)?)?);
+            }
+            Ok(())
+        })
+    }
+
+    /// The output of an item that succeeded, as it was kept; null if it gave none.
+    pub fn output(&self, item: u64) -> Result<Value> {
+        let text: Option<Option<String>> = self.read(|db| {
+            db.prepare_cached("SELECT output FROM outcomes WHERE item = ?1")?
+                .query_row([item as i64], |row| row.get(0))
+                .optional()
+        })?;
+        text.flatten().map_or(Ok(Value::Null), |text| {
+            serde_json::from_str(&text)
+                .map_err(|error| Error::surroundings(format!("{}: the output of item {item} is damaged: {error}", self.path)))
         })
     }
 

@@ -3,6 +3,7 @@
 use rusqlite::{Transaction, params};
 use serde_json::{Map, Value};
 
+use super::lane_walk::{Redriving, before_redrive};
 use super::record::{BatchRow, batch_row, set_fact};
 use super::recorder::write_batch;
 use super::run::{Run, StoredWorkflow};
@@ -18,6 +19,9 @@ pub struct Redrive {
     pub batch: Option<u32>,
     /// Take the workflow file as it is now, instead of as it was when the run began.
     pub accept: bool,
+    /// Run failed items again although their lanes went on behind them (`order.on_failure: continue`). Without it such items refuse
+    /// the redrive.
+    pub out_of_order: bool,
 }
 
 impl Run {
@@ -31,6 +35,9 @@ impl Run {
         if redrive.batch == Some(0) {
             return Err(Error::refused("a batch of 0 items was asked for, a batch has at least 1").hint("`--batch 1`"));
         }
+        if redrive.batch.is_some() && self.bound.settings.order.is_some() {
+            return Err(Error::refused("`--batch` is for runs without `order:`, whose batches are whole lanes"));
+        }
         if let Some(input) = self.input()? {
             let pruned = self.record.fact::<bool>("pruned")?.unwrap_or(false);
             if pruned && input.copy().is_some() {
@@ -43,6 +50,10 @@ impl Run {
         // What was in flight at a crash is judged by the job it was in flight with, and before its item is pending again.
         let last = self.record.read(|db| db.query_row("SELECT coalesce(max(id), 0) FROM sessions", [], |row| row.get(0)))?;
         drop(self.recover(last)?);
+        let lanes = before_redrive(&self.record, &self.folder)?;
+        if lanes.out_of_order > 0 && !redrive.out_of_order {
+            return Err(out_of_order(&lanes, self.id()));
+        }
         if redrive.accept {
             self.accept(jobs)?;
         }
@@ -54,6 +65,7 @@ impl Run {
                 .prepare("SELECT item FROM outcomes WHERE status IN (3, 5) ORDER BY item")?
                 .query_map([], |row| row.get::<_, i64>(0))?
                 .map(|item| item.map(|item| item as u64))
+                .filter(|item| item.as_ref().map_or(true, |item| lanes.held.binary_search(item).is_err()))
                 .collect::<rusqlite::Result<_>>()?;
             pend(db, &items)?;
             Ok(items.len() as u64)
@@ -95,6 +107,11 @@ impl Run {
                 .at(Some(workflow.place_of("items")))
                 .hint("begin a new run for other items; a redrive takes changes of everything else"));
         }
+        if bound.settings.order != self.bound.settings.order {
+            return Err(Error::refused("the changed workflow has another `order` than the run was begun with")
+                .at(Some(workflow.place_of("order")))
+                .hint("begin a new run for another order; a redrive takes changes of everything else"));
+        }
         let stored = StoredWorkflow::of(&workflow);
         self.record.write("be written", |db| {
             set_fact(db, "tolerance", &bound.settings.tolerated_failure)?;
@@ -108,6 +125,17 @@ impl Run {
         self.bound = bound;
         Ok(())
     }
+}
+
+/// Items whose lanes went on would run behind what came after them.
+fn out_of_order(lanes: &Redriving, run: &str) -> Error {
+    let detail = match lanes.out_of_order {
+        1 => "1 failed item would run out of order: its lane went on behind it".to_string(),
+        n => format!("{n} failed items would run out of order: their lanes went on behind them"),
+    };
+    Error::refused(detail).hint(format!(
+        "fanfold redrive {run} --out-of-order runs them now, each with the output of the last one before it that succeeded"
+    ))
 }
 
 /// Makes the items pending again; they keep their tries.

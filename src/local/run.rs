@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::control::Control;
+use super::cut::LANES;
 use super::record::{Record, set_fact};
 use super::session::GOING_ON;
 use super::state::{Lock, RunFolder, StateFolder};
@@ -253,6 +254,7 @@ pub(super) fn fold(id: &str, record: &Record) -> Result<Report> {
         status,
         items,
         batches: record.batch_count()?,
+        lanes: record.fact(LANES)?,
         attempts: record.attempts()?,
         elapsed,
         stopped,

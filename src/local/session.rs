@@ -5,29 +5,34 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::params;
 use tokio_util::sync::CancellationToken;
 
+use super::bundle::Source;
 use super::control::Control;
-use super::cut::{Cut, Cutter};
+use super::cut::{Cut, Cutter, LANES, Ordering};
 use super::desk::LocalDesk;
 use super::discreet::Discreet;
 use super::feeder::{Feeder, Wanted};
-use super::map_run::MapRun;
+use super::lane_feeder::LaneFeeder;
+use super::map_run::{Batches, MapRun};
 use super::marks::Marks;
 use super::rates::{RATES, Throttled};
+use super::ready::Ready;
 use super::record::{Record, set_fact};
 use super::recorder::{Recorder, Stopping, now_ms};
 use super::recover;
 use super::run::{Run, fold};
+use super::statuses::Statuses;
 use super::stop::{StopRule, Why};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Observer, Unobserved};
 use crate::job::{AnyJob, JobError, Setup};
+use crate::lanes::{LaneKey, Plan, bundles_for};
 use crate::ledger::Memory;
 use crate::outcome::RunStatus;
 use crate::permits::HostPermits;
 use crate::reader::{self, Input, ItemsConfig, ItemsSource, Selection, SourceFile};
 use crate::report::Report;
 use crate::worker::{Clock, Worker, WorkerSettings};
-use crate::workflow::Workflow;
+use crate::workflow::{OnFailure, Workflow};
 
 /// The fact that there is a session. It is there while one goes on, and after one that was cut off: even if every item has ended,
 /// there is something to put in order then.
@@ -144,7 +149,7 @@ impl Run {
 
     fn tell_list(&self, session: &Session) -> Result<()> {
         let (counts, batches) = (self.record.counts()?, self.record.batch_count()?);
-        session.observer.see(&Event::Listed { counts, batches });
+        session.observer.see(&Event::Listed { counts, batches, lanes: self.record.fact(LANES)? });
         Ok(())
     }
 
@@ -164,12 +169,14 @@ impl Run {
         let params = self.bound.params.clone();
         let publisher = self.kind.publishes.then(|| Arc::clone(job));
         let stop = session.stop.clone();
+        let (order, folder) = (Ordering::of(&self.bound), self.folder.path().to_path_buf());
         // A second door to the record, so that the run keeps its own while another thread writes.
         let mut record = Record::open(&self.folder.record_path())?;
         let cut = move || {
             let publisher = publisher.as_ref();
-            let cut = Cut { input: &open, selection: &selection, params: &params, publisher, stop: &stop };
-            cut.write(&mut record, cutter).map(|()| input)
+            let order = order.as_ref();
+            let cut = Cut { input: &open, selection: &selection, params: &params, publisher, order, stop: &stop };
+            cut.write(&mut record, &folder, cutter).map(|()| input)
         };
         match join(tokio::task::spawn_blocking(cut).await)? {
             Err(Why::Trouble(error)) => Err(error),
@@ -189,8 +196,10 @@ impl Run {
         let selection = Selection::new(&self.bound.settings.items, input, &self.bound.params);
         let (open, params, job, stop) =
             (input.open(self.folder.path())?, self.bound.params.clone(), Arc::clone(job), session.stop.clone());
-        let claim =
-            move || Cut { input: &open, selection: &selection, params: &params, publisher: Some(&job), stop: &stop }.claim_all();
+        let claim = move || {
+            let publisher = Some(&job);
+            Cut { input: &open, selection: &selection, params: &params, publisher, order: None, stop: &stop }.claim_all()
+        };
         match join(tokio::task::spawn_blocking(claim).await)? {
             Ok(()) => Ok(()),
             Err(Why::Trouble(error)) => Err(error),
@@ -234,24 +243,17 @@ impl Run {
             ledger: Arc::new(Memory::default()),
             permits: Arc::clone(&permits) as _,
         };
-        let feeder = Feeder {
-            record: Record::look(&path)?,
-            selection: Selection::new(&settings.items, &input, &self.bound.params),
-            input: input.open(self.folder.path())?,
-            cutter: Cutter::of(&settings.batch),
-            wanted: Wanted { limit: session.limit, only: session.only },
-            notes: notes.clone(),
-            stop: stop.clone(),
-        };
+        let desk = Arc::new(LocalDesk { marks, one_by_one, notes, stop: stop.clone(), why: Arc::clone(&why), discreet });
+        let feed = self.feed(&input, Wanted { limit: session.limit, only: session.only }, &desk)?;
         let map_run = MapRun {
             worker: Arc::new(Worker::new(&self.kind, job, worker_settings, stop.clone())),
-            desk: Arc::new(LocalDesk { marks, one_by_one, notes, stop: stop.clone(), why: Arc::clone(&why), discreet }),
+            desk,
             control,
             max_concurrency: settings.max_concurrency,
             throttled: Throttled::new(permits, settings.rate.clone(), asked),
             stop,
         };
-        let worked = map_run.work(feeder).await;
+        let worked = map_run.work(feed).await;
         recorder.finish().await?;
         let first = why.lock().unwrap_or_else(PoisonError::into_inner).take();
         // What stopped the session first is told; what came of it is not.
@@ -260,6 +262,39 @@ impl Run {
             (None, Err(error)) => Ok(Some(Why::Trouble(error))),
             (None, Ok(why)) => Ok(why.or_else(|| session.stop.is_cancelled().then_some(Why::Asked))),
         }
+    }
+
+    /// What hands out the pending items: by batches, or by lanes if they are in order.
+    fn feed(
+        &self,
+        input: &Input,
+        wanted: Wanted,
+        desk: &Arc<LocalDesk>,
+    ) -> Result<Box<dyn FnOnce(&Batches) -> Result<Option<Why>> + Send>> {
+        let settings = &self.bound.settings;
+        let record = Record::look(&self.folder.record_path())?;
+        let selection = Selection::new(&settings.items, input, &self.bound.params);
+        let ready = Ready { selection, cutter: Cutter::of(&settings.batch) };
+        let input = input.open(self.folder.path())?;
+        let (stop, desk) = (desk.stop.clone(), Arc::clone(desk));
+        let Some(order) = &settings.order else {
+            let notes = desk.notes.clone();
+            let feeder = Feeder { record, input, ready, wanted, notes, stop };
+            return Ok(Box::new(move |batches| feeder.feed(batches)));
+        };
+        let source = Source {
+            plan: Plan::open(self.folder.path())?,
+            input,
+            ready,
+            key: LaneKey::new(&order.by, &self.bound.params),
+            statuses: Statuses::load(&record)?,
+            record: Mutex::new(record),
+            goes_on: order.on_failure == OnFailure::Continue,
+            desk,
+        };
+        let bundles = bundles_for(source.plan.items(), settings.max_concurrency);
+        let feeder = LaneFeeder { source: Arc::new(source), wanted, at_once: order.concurrency as usize, bundles, stop };
+        Ok(Box::new(move |batches| feeder.feed(batches)))
     }
 
     fn end_session(&mut self, number: i64, why: Option<Why>) -> Result<Report> {

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::View;
 use super::lines::FAILURES_TOLD;
-use super::words::{count, duration, item_line, items, waiting};
+use super::words::{count, duration, item_line, items, list, waiting};
 use crate::event::{Event, Waiting};
 use crate::outcome::Counts;
 
@@ -83,7 +83,10 @@ impl View for Bar {
     fn show(&mut self, event: &Event, now: Instant) {
         match event {
             Event::Started { .. } => self.bar.set_message("reading the list"),
-            Event::Listed { counts, .. } => {
+            Event::Listed { counts, batches, lanes } => {
+                if lanes.is_some() {
+                    self.bar.println(list(counts.total, *batches, lanes.as_ref()));
+                }
                 self.bar.set_style(style("{bar:30.cyan/dim} {percent:>3} %  {msg}"));
                 self.bar.set_length(counts.total);
                 self.update(counts, now);

@@ -50,7 +50,13 @@ fn object(event: &Event) -> Value {
         Event::Started { run, workflow, resumed } => {
             json!({ "event": "started", "run": run, "workflow": workflow, "resumed": resumed })
         }
-        Event::Listed { counts, batches } => json!({ "event": "listed", "items": counts, "batches": batches }),
+        Event::Listed { counts, batches, lanes } => {
+            let mut object = json!({ "event": "listed", "items": counts, "batches": batches });
+            if let Some(lanes) = lanes {
+                object["lanes"] = json!(lanes);
+            }
+            object
+        }
         Event::Warning(text) => json!({ "event": "warning", "message": text }),
         Event::Progress(progress) => json!({ "event": "progress", "items": progress.counts, "attempts": progress.attempts }),
         Event::Item { key, outcome, attempts } => {

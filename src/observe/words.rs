@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::out::shown;
 use crate::event::{Event, Waiting};
+use crate::lane::Lanes;
 use crate::outcome::{Counts, ItemStatus, Outcome};
 use crate::rate::Rates;
 use crate::report::Report;
@@ -32,6 +33,26 @@ pub(crate) fn batches(n: u64) -> String {
     if n == 1 { "1 batch".to_string() } else { format!("{} batches", count(n)) }
 }
 
+/// `1 lane`, `2 lanes`
+fn lanes(n: u64) -> String {
+    if n == 1 { "1 lane".to_string() } else { format!("{} lanes", count(n)) }
+}
+
+/// ``1,000 items in 100 lanes, the longest has 57 (`c17`)``, or `1,000 items in 10 batches` where the order does not matter.
+pub(crate) fn list(total: u64, in_batches: u64, in_lanes: Option<&Lanes>) -> String {
+    let Some(plan) = in_lanes else { return format!("{} in {}", items(total), batches(in_batches)) };
+    let ordered = format!("{} in {}", items(total - plan.without), lanes(plan.lanes));
+    let longest = match plan.lanes {
+        0 => String::new(),
+        _ => format!(", the longest has {} (`{}`)", count(plan.longest), shown(&plan.longest_key)),
+    };
+    let without = match plan.without {
+        0 => String::new(),
+        n => format!("; {} in no lane", items(n)),
+    };
+    format!("{ordered}{longest}{without}")
+}
+
 /// `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`
 pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -55,7 +76,7 @@ pub(crate) fn describe(counts: &Counts) -> String {
 
 /// One line that adds up: `8,088 items: 8,038 succeeded, 50 failed; 81 batches, 8,088 tries, 8.2 s (986 items/s)`.
 pub(crate) fn summary(report: &Report) -> String {
-    let batches = batches(report.batches);
+    let batches = report.lanes.as_ref().map_or_else(|| batches(report.batches), |plan| lanes(plan.lanes));
     let tries = if report.attempts == 1 { "1 try".to_string() } else { format!("{} tries", count(report.attempts)) };
     let seconds = report.elapsed.as_secs_f64();
     let ended = report.items.ended();

@@ -9,23 +9,7 @@ use super::compare::{Difference, compare};
 use super::script::{RanOut, Step};
 use crate::outcome::{ItemStatus, Outcome};
 use crate::units::write_duration;
-
-/// What a test expects. What is not said may be anything.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Expected {
-    /// How many items ended in a way (`succeeded: 2`), or how an item ended (`o1: failed`).
-    pub outcomes: BTreeMap<String, Value>,
-    /// The error name of an item, by its key.
-    pub errors: BTreeMap<String, String>,
-    /// The output of an item, by its key.
-    pub outputs: BTreeMap<String, Value>,
-    /// How many requests a step sent.
-    pub calls: BTreeMap<String, u64>,
-    /// What a step sent: what each of its requests has to be like, or a list with one for each.
-    pub sent: BTreeMap<String, Value>,
-    pub waited_at_least: Option<Duration>,
-    pub waited_at_most: Option<Duration>,
-}
+use crate::workflow::TestAssert;
 
 /// What was played.
 #[derive(Debug, Default)]
@@ -41,11 +25,11 @@ pub(super) struct Played {
 }
 
 /// Every place at which it was not as expected.
-pub(super) fn judge(expected: &Expected, played: &Played) -> Vec<Difference> {
+pub(super) fn judge(expected: &TestAssert, played: &Played) -> Vec<Difference> {
     if let Some(RanOut { step, request, what }) = &played.ran_out {
         // What came after it means nothing.
         let written = played.steps.get(step).map_or(0, |step| step.answers.len());
-        let difference = Difference::new(format!("answers.{step}"), requests(written as u64), requests(*request as u64));
+        let difference = Difference::new(format!("answers.{step}"), written, *request);
         let note = format!("no answer is left for request {request} of the step, {what}");
         let mut differences = vec![difference.note(note)];
         differences.extend(what_was_sent(expected, played, true));
@@ -66,8 +50,9 @@ pub(super) fn judge(expected: &Expected, played: &Played) -> Vec<Difference> {
     differences.extend(what_was_sent(expected, played, false));
     for (name, step) in &played.steps {
         if step.sent.len() < step.answers.len() {
-            let (written, found) = (requests(step.answers.len() as u64), requests(step.sent.len() as u64));
-            differences.push(Difference::new(format!("answers.{name}"), written, found).note("answers are left over"));
+            let left = step.answers.len() - step.sent.len();
+            let note = if left == 1 { "1 answer is left over".to_string() } else { format!("{left} answers are left over") };
+            differences.push(Difference::new(format!("answers.{name}"), step.answers.len(), step.sent.len()).note(note));
         }
     }
     let (least, most) = (expected.waited_at_least, expected.waited_at_most);
@@ -80,7 +65,7 @@ pub(super) fn judge(expected: &Expected, played: &Played) -> Vec<Difference> {
     differences
 }
 
-fn outcomes(expected: &Expected, played: &Played) -> Vec<Difference> {
+fn outcomes(expected: &TestAssert, played: &Played) -> Vec<Difference> {
     let mut differences = Vec::new();
     for (name, outcome) in &expected.outcomes {
         let path = format!("outcomes.{name}");
@@ -107,7 +92,7 @@ fn outcomes(expected: &Expected, played: &Played) -> Vec<Difference> {
     differences
 }
 
-fn results(expected: &Expected, played: &Played) -> Vec<Difference> {
+fn results(expected: &TestAssert, played: &Played) -> Vec<Difference> {
     let mut differences = Vec::new();
     for (key, error) in &expected.errors {
         let path = format!("errors.{key}");
@@ -138,7 +123,7 @@ fn results(expected: &Expected, played: &Played) -> Vec<Difference> {
 }
 
 /// Holds requests against what they have to be like. `begun`: there may be fewer than were expected.
-fn what_was_sent(expected: &Expected, played: &Played, begun: bool) -> Vec<Difference> {
+fn what_was_sent(expected: &TestAssert, played: &Played, begun: bool) -> Vec<Difference> {
     let mut differences = Vec::new();
     for (name, pattern) in &expected.sent {
         let path = format!("sent.{name}");
@@ -146,7 +131,7 @@ fn what_was_sent(expected: &Expected, played: &Played, begun: bool) -> Vec<Diffe
         match pattern {
             Value::Array(patterns) => {
                 if patterns.len() != sent.len() && !begun {
-                    differences.push(Difference::new(&path, requests(patterns.len() as u64), requests(sent.len() as u64)));
+                    differences.push(Difference::new(&path, patterns.len(), sent.len()).note("requests of the step"));
                 }
                 for (index, (pattern, sent)) in patterns.iter().zip(sent).enumerate() {
                     differences.extend(compare(&format!("{path}[{index}]"), pattern, sent));
@@ -154,7 +139,7 @@ fn what_was_sent(expected: &Expected, played: &Played, begun: bool) -> Vec<Diffe
             }
             pattern => {
                 if sent.is_empty() && !begun {
-                    differences.push(Difference::new(&path, "1 request", "no request"));
+                    differences.push(Difference::new(&path, 1, 0).note("requests of the step"));
                 }
                 for (index, sent) in sent.iter().enumerate() {
                     differences.extend(compare(&format!("{path}[{index}]"), pattern, sent));
@@ -196,14 +181,6 @@ fn in_words(key: &str, outcome: Option<&Outcome>) -> String {
     }
 }
 
-fn requests(count: u64) -> String {
-    match count {
-        0 => "no request".to_string(),
-        1 => "1 request".to_string(),
-        count => format!("{count} requests"),
-    }
-}
-
 /// In milliseconds, as a duration is written in a workflow.
 fn rounded(time: Duration) -> String {
     write_duration(Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
@@ -231,13 +208,13 @@ mod tests {
         values.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
     }
 
-    fn paths(expected: Expected) -> Vec<String> {
+    fn paths(expected: TestAssert) -> Vec<String> {
         judge(&expected, &played()).into_iter().map(|difference| difference.path).collect()
     }
 
     #[test]
     fn what_is_so_is_no_difference() {
-        let expected = Expected {
+        let expected = TestAssert {
             outcomes: of([("succeeded", json!(1)), ("failed", json!(1)), ("pending", json!(0)), ("o2", json!("failed"))]),
             errors: of([("o2", "Http.Status.400".to_string())]),
             outputs: of([("o1", json!({ "number": 7 }))]),
@@ -247,12 +224,12 @@ mod tests {
             waited_at_most: Some(Duration::from_secs(90)),
         };
         assert_eq!(judge(&expected, &played()), []);
-        assert_eq!(judge(&Expected::default(), &played()), []);
+        assert_eq!(judge(&TestAssert::default(), &played()), []);
     }
 
     #[test]
     fn everything_that_is_not_so_is_told_at_its_path() {
-        let expected = Expected {
+        let expected = TestAssert {
             outcomes: of([("succeeded", json!(2)), ("o1", json!("failed")), ("o3", json!("failed"))]),
             errors: of([("o1", "Http.Status.400".to_string()), ("o2", "Http.Status.500".to_string())]),
             outputs: of([("o1", json!({ "number": 8 })), ("o2", json!({}))]),
@@ -283,16 +260,14 @@ mod tests {
     #[test]
     fn answers_that_are_left_over_or_ran_out_are_told() {
         let mut played = played();
-        let answer = crate::rehearsal::script::Scripted {
-            takes: Duration::ZERO,
-            what: crate::rehearsal::script::What::DropAfter,
-        };
+        let answer =
+            crate::rehearsal::script::Scripted { takes: Duration::ZERO, what: crate::rehearsal::script::What::DropAfter };
         played.steps.get_mut("pay").unwrap().answers = vec![answer; 3];
-        let differences = judge(&Expected::default(), &played);
+        let differences = judge(&TestAssert::default(), &played);
         assert_eq!(differences[0].path, "answers.pay");
-        assert_eq!(differences[0].note.as_deref(), Some("answers are left over"));
+        assert_eq!(differences[0].note.as_deref(), Some("1 answer is left over"));
         played.ran_out = Some(RanOut { step: "pay".to_string(), request: 4, what: "GET /x".to_string() });
-        let differences = judge(&Expected { outcomes: of([("failed", json!(7))]), ..Expected::default() }, &played);
+        let differences = judge(&TestAssert { outcomes: of([("failed", json!(7))]), ..TestAssert::default() }, &played);
         assert_eq!(differences.len(), 1, "what follows from it is not told: {differences:?}");
     }
 }

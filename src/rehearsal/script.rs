@@ -165,9 +165,12 @@ mod tests {
             headers: vec![("x-a".to_string(), "b".to_string())],
             body: Bytes::from_static(b"{\"a\":1}"),
             timeout: Duration::from_secs(5),
-            max_response: 10,
+            max_response: 100,
         }
     }
+
+    const TOO_LONG: &str =
+        "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789+";
 
     fn script(answers: Vec<Scripted>) -> Script {
         Script::new(BTreeMap::from([("pay".to_string(), answers)]), CancellationToken::new())
@@ -200,7 +203,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_takes_too_long_or_is_too_large_is_so() {
         let slow = |takes, body| Scripted { takes: Duration::from_secs(takes), what: answer(body) };
-        let script = script(vec![slow(5, "ok"), slow(4, "ok"), slow(0, "far too long")]);
+        let script = script(vec![slow(5, "ok"), slow(4, "ok"), slow(0, TOO_LONG)]);
         let began = tokio::time::Instant::now();
         assert!(matches!(script.exchange(request("pay", "/")).await, Err(NoAnswer::TimedOut(_))));
         assert!(script.exchange(request("pay", "/")).await.is_ok());

@@ -206,3 +206,200 @@ impl Meaning {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(1000);
+    const WAIT: Duration = Duration::from_secs(30);
+
+    fn policy(repeat: &str) -> StepPolicy<'static> {
+        let (repeat, on_unknown) = match repeat {
+            "safe" => (StepRepeat::Safe, OnUnknown::RetrySameKey),
+            "idempotent" => (StepRepeat::Idempotent, OnUnknown::RetrySameKey),
+            "keyed" => (StepRepeat::Keyed { ttl: Some(TTL) }, OnUnknown::RetrySameKey),
+            "once" => (StepRepeat::Once, OnUnknown::Hold),
+            other => panic!("{other}"),
+        };
+        StepPolicy {
+            host: "h:80",
+            repeat,
+            on_unknown,
+            probe: None,
+            retry: None,
+            expected: &[200, 418],
+            retried: &[202, 404],
+            once_per_lane: false,
+            fresh: false,
+            family: "Http",
+        }
+    }
+
+    fn row(state: CallState, answered: Option<u16>) -> CallRow {
+        let answer = answered.map(|status| Arc::new(Answer { status, headers: Vec::new(), body: bytes::Bytes::new() }));
+        let (step, key, sent) = ("s".into(), "k".into(), "POST".into());
+        let (owner, call, lane, generation, redrive) = (0, 0, false, 0, 1);
+        CallRow {
+            owner,
+            step,
+            call,
+            lane,
+            state,
+            generation,
+            redrive,
+            key,
+            starts: 1,
+            unheard: 0,
+            first_ms: 0,
+            last_ms: 0,
+            sent,
+            answer,
+        }
+    }
+
+    /// Each line: what was heard, then the verdict on a safe, an idempotent, a keyed and a once-only step.
+    const VERDICTS: &str = "
+        200       | Give               | Give               | Give               | Give
+        201       | Give               | Give               | Give               | Give
+        302       | Give               | Give               | Give               | Give
+        202 asked | Unsettled Always   | Unsettled Always   | Unsettled Always   | Give
+        400       | Give               | Give               | Give               | Give
+        401       | Give               | Give               | Give               | Give
+        422       | Give               | Give               | Give               | Give
+        418 asked | Give               | Give               | Give               | Give
+        404 asked | Renew              | Renew              | Renew              | Renew
+        409       | Give               | Give               | Unsettled Always   | Give
+        408       | Unsettled Always   | Unsettled Always   | Unsettled Always   | Unsettled Always
+        425       | Again Always       | Again Always       | Again Always       | Again Always
+        429       | Again Never        | Again Never        | Again Never        | Again Never
+        500       | Unsettled Always   | Unsettled Always   | Unsettled Always   | Unsettled Always
+        500 x3    | Unsettled Always   | Unsettled Always   | Stored             | Unsettled Always
+        501       | Unsettled Always   | Unsettled Always   | Unsettled Always   | Unsettled Always
+        502       | Unsettled IfHostAnswers | Unsettled IfHostAnswers | Unsettled IfHostAnswers | Unsettled IfHostAnswers
+        503 x3    | Unsettled IfHostAnswers | Unsettled IfHostAnswers | Unsettled IfHostAnswers | Unsettled IfHostAnswers
+        504       | Unsettled IfHostAnswers | Unsettled IfHostAnswers | Unsettled IfHostAnswers | Unsettled IfHostAnswers
+        refused connection | Again IfHostAnswers | Again IfHostAnswers | Again IfHostAnswers | Again IfHostAnswers
+        lost      | Unsettled Always   | Unsettled Always   | Unsettled Always   | Unsettled Always
+        timed out | Unsettled Always   | Unsettled Always   | Unsettled Always   | Unsettled Always
+        unusable 200 | Useless         | Useless            | Useless            | Useless
+        unusable 400 | RefusedUnread   | RefusedUnread      | RefusedUnread      | RefusedUnread
+        unusable 404 | Renew           | Renew              | Renew              | Renew
+        unusable 500 | Unsettled Always | Unsettled Always  | Unsettled Always   | Unsettled Always
+        unusable 429 | Again Never     | Again Never        | Again Never        | Again Never
+        surroundings | Surroundings    | Surroundings       | Surroundings       | Surroundings
+        not allowed | NotAllowed       | NotAllowed         | NotAllowed         | NotAllowed
+    ";
+
+    #[test]
+    fn every_answer_on_every_kind_of_step() {
+        let cause = String::new;
+        for line in VERDICTS.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let mut cells = line.split('|').map(str::trim);
+            let what = cells.next().unwrap();
+            let words: Vec<&str> = what.split(' ').collect();
+            let heard = match words.as_slice() {
+                ["refused", "connection"] => Err(NoAnswer::NotSent(cause())),
+                ["lost"] => Err(NoAnswer::Lost(cause())),
+                ["timed", "out"] => Err(NoAnswer::TimedOut(cause())),
+                ["unusable", status] => Err(NoAnswer::Unusable { status: status.parse().unwrap(), cause: cause() }),
+                ["surroundings"] => Err(NoAnswer::Surroundings(cause())),
+                ["not", "allowed"] => Err(NoAnswer::Refused(cause())),
+                [status, ..] => Ok(row(CallState::Started, status.parse().ok()).answer.unwrap()),
+                [] => unreachable!(),
+            };
+            let same = if what.ends_with(" x3") { 3 } else { 1 };
+            for kind in ["safe", "idempotent", "keyed", "once"] {
+                let verdict = format!("{:?}", judge(&policy(kind), &heard, same)).replace(['(', ')'], " ");
+                assert_eq!(Some(verdict.trim()), cells.next(), "{what} on {kind}");
+            }
+            assert_eq!(cells.next(), None);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_of_a_call_says_whether_it_is_sent() {
+        use CallState::{Answered, NotSent, Started};
+        // The row was written when its item had been redriven once.
+        for (kind, state, status, same_redrive, next_redrive) in [
+            ("once", NotSent, None, Kept::Send, Kept::Send),
+            ("once", NotSent, Some(429), Kept::Send, Kept::Send),
+            ("once", Answered, Some(201), Kept::Give, Kept::Give),
+            ("once", Answered, Some(304), Kept::Give, Kept::Give),
+            ("once", Answered, Some(418), Kept::Give, Kept::Give),
+            ("once", Answered, Some(400), Kept::Give, Kept::Renew),
+            ("keyed", Answered, Some(422), Kept::Give, Kept::Renew),
+            ("once", Answered, Some(409), Kept::Give, Kept::Renew),
+            ("keyed", Answered, Some(409), Kept::Give, Kept::Doubt),
+            ("once", Answered, Some(500), Kept::Give, Kept::Doubt),
+            ("once", Started, None, Kept::Doubt, Kept::Doubt),
+            ("keyed", Started, Some(500), Kept::Doubt, Kept::Doubt),
+            ("safe", Answered, Some(200), Kept::Give, Kept::Give),
+        ] {
+            let row = row(state, status);
+            assert_eq!(kept(&policy(kind), &row, 1), same_redrive, "{kind} {state:?} {status:?}");
+            assert_eq!(kept(&policy(kind), &row, 2), next_redrive, "{kind} {state:?} {status:?}, redriven");
+        }
+        let fresh = |kind| StepPolicy { fresh: true, ..policy(kind) };
+        assert_eq!(kept(&fresh("safe"), &row(Answered, Some(200)), 1), Kept::Send);
+        assert_eq!(kept(&fresh("once"), &row(Answered, Some(200)), 1), Kept::Give, "only what has no effect is asked anew");
+        let died = |unheard| CallRow { unheard, ..row(Started, None) };
+        assert_eq!(kept(&policy("keyed"), &died(7), 1), Kept::Doubt);
+        assert_eq!(kept(&policy("keyed"), &died(8), 1), Kept::Crashed);
+        assert_eq!(kept(&policy("keyed"), &died(8), 2), Kept::Doubt, "a redrive gives it another chance");
+    }
+
+    #[test]
+    fn a_doubt_is_settled_as_the_step_says_while_its_key_lives() {
+        let probe = OnUnknown::Probe { wait: WAIT };
+        let alive = 899_999;
+        for (kind, on_unknown, fallback, now_ms, wanted) in [
+            ("safe", OnUnknown::Hold, None, 0, Doubt::Resend),
+            ("idempotent", OnUnknown::RetrySameKey, None, i64::MAX, Doubt::Resend),
+            ("idempotent", OnUnknown::Hold, None, 0, Doubt::Hold),
+            ("idempotent", probe, None, 0, Doubt::Probe(WAIT)),
+            ("keyed", OnUnknown::RetrySameKey, None, alive, Doubt::Resend),
+            ("keyed", OnUnknown::RetrySameKey, Some(WAIT), alive, Doubt::Resend),
+            // A tenth before its time is up.
+            ("keyed", OnUnknown::RetrySameKey, None, alive + 1, Doubt::KeyExpired),
+            ("keyed", OnUnknown::RetrySameKey, Some(WAIT), alive + 1, Doubt::Probe(WAIT)),
+            ("keyed", OnUnknown::Hold, Some(WAIT), 0, Doubt::Hold),
+            ("keyed", probe, None, alive + 1, Doubt::Probe(WAIT)),
+            // A clock that was set back a little, and one that says nothing any more.
+            ("keyed", OnUnknown::RetrySameKey, None, -60_000, Doubt::Resend),
+            ("keyed", OnUnknown::RetrySameKey, None, -60_001, Doubt::KeyExpired),
+            ("once", OnUnknown::Hold, None, 0, Doubt::Hold),
+            ("once", probe, None, 0, Doubt::Probe(WAIT)),
+            ("once", OnUnknown::RetrySameKey, None, 0, Doubt::Hold),
+            ("once", OnUnknown::RetrySameKey, Some(WAIT), 0, Doubt::Probe(WAIT)),
+        ] {
+            let policy = StepPolicy { on_unknown, probe: fallback, ..policy(kind) };
+            let found = doubt(&policy, &row(CallState::Started, None), now_ms);
+            assert_eq!(found, wanted, "{kind} {on_unknown:?} {fallback:?} at {now_ms}");
+        }
+        let for_ever = StepPolicy { repeat: StepRepeat::Keyed { ttl: None }, ..policy("keyed") };
+        assert_eq!(doubt(&for_ever, &row(CallState::Started, None), i64::MAX), Doubt::Resend);
+    }
+
+    #[test]
+    fn retries_that_are_used_up_end_a_call_by_what_may_have_happened() {
+        use CallState::{NotSent, Started};
+        for (kind, state, status, wanted) in [
+            ("safe", Started, Some(500), UsedUp::Give),
+            ("safe", Started, None, UsedUp::Failed),
+            ("idempotent", Started, Some(503), UsedUp::Give),
+            ("idempotent", Started, None, UsedUp::Failed),
+            ("keyed", Started, Some(500), UsedUp::Unknown),
+            ("keyed", Started, Some(409), UsedUp::Unknown),
+            ("keyed", Started, None, UsedUp::Unknown),
+            ("keyed", Started, Some(202), UsedUp::Settle),
+            ("keyed", NotSent, None, UsedUp::Failed),
+            ("keyed", NotSent, Some(425), UsedUp::Give),
+            ("once", NotSent, None, UsedUp::Failed),
+            ("once", NotSent, Some(404), UsedUp::Give),
+            ("once", Started, None, UsedUp::Unknown),
+        ] {
+            assert_eq!(used_up(&policy(kind), state, status), wanted, "{kind} {state:?} {status:?}");
+        }
+    }
+}

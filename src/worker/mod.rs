@@ -13,6 +13,8 @@ mod judgement;
 mod lanes;
 mod panics;
 mod step;
+#[cfg(test)]
+mod tests;
 mod told;
 mod trial;
 mod turn;
@@ -33,6 +35,7 @@ pub(crate) use panics::keep_quiet;
 pub use trial::{Trial, Tried};
 
 use crate::batch::Batch;
+use crate::crash;
 use crate::expression::Params;
 use crate::item::Item;
 use crate::job::{AnyJob, JobKind, Repeat, Work};
@@ -181,7 +184,10 @@ impl Worker {
             Some(ended) => {
                 // Only a lane asks how it ended: nothing is copied for others.
                 let known = lane.map(|_| (ended.outcome.clone(), ended.stops_lane));
-                Ran { kept: desk::tell(desk, item, ended, self.repeat).await, ended: known }
+                crash::point("before outcome");
+                let kept = desk::tell(desk, item, ended, self.repeat).await;
+                crash::point("after outcome");
+                Ran { kept, ended: known }
             }
             // It came to its own end without an outcome: nothing is in flight any more.
             None => Ran { kept: true, ended: None },

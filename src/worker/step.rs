@@ -8,9 +8,10 @@ use tokio::time::Instant;
 use super::backoff::Waits;
 use super::calls::{TryCalls, unwritten};
 use super::judgement::{Doubt, Eats, Kept, UsedUp, Verdict, doubt, judge, kept, used_up};
-use super::told::{Told, of_kept};
+use super::told::Told;
 use super::turn::{Cut, Held, NoTurn, Turns, answered, no_answer};
 use crate::call::{Answer, NoAnswer};
+use crate::crash;
 use crate::job::{Call, JobError, Probed, Sender, StepPolicy, StepRepeat};
 use crate::ledger::{CallRow, CallState};
 use crate::permits::{Heard, Turn};
@@ -72,11 +73,13 @@ impl<'a> Calling<'a> {
             Kept::Crashed => return Err(self.crashed()),
         }
         loop {
-            let answer = match self.doubt() {
+            let answer = match self.doubt(&self.row) {
                 None | Some(Doubt::Resend) => self.send().await?,
                 Some(Doubt::Probe(wait)) => self.probe(wait).await?,
-                Some(Doubt::Hold) => return Err(self.unknown(None)),
-                Some(Doubt::KeyExpired) => return Err(self.unknown(Some("KeyExpired"))),
+                Some(Doubt::Hold) => return Err(self.unknown()),
+                Some(Doubt::KeyExpired) => {
+                    return Err(self.unknown_by_key("KeyExpired", "the time of its idempotency key has run out"));
+                }
             };
             if let Some(answer) = answer {
                 return Ok(answer);
@@ -85,18 +88,20 @@ impl<'a> Calling<'a> {
     }
 
     /// What is to be done first, if it may have had its effect.
-    fn doubt(&self) -> Option<Doubt> {
-        (self.row.state == CallState::Started).then(|| doubt(self.policy, &self.row, self.now_ms()))
+    fn doubt(&self, row: &CallRow) -> Option<Doubt> {
+        (row.state == CallState::Started).then(|| doubt(self.policy, row, self.now_ms()))
     }
 
     /// Sends it once. `None`: it is to be looked at again.
     async fn send(&mut self) -> Result<Option<Arc<Answer>>, JobError> {
+        crash::point("before permit");
         let mut held = match self.turns.wait_for(self.turn).await {
             Ok(held) => held,
             Err(none) => return Err(self.no_turn(none)),
         };
+        crash::point("after permit");
         // The time of its key may have run out in the queue.
-        if !self.may_be_sent() {
+        if !self.may_be_sent(&self.row) {
             return Ok(None);
         }
         self.row.redrive = self.calls.item.redrive;
@@ -112,7 +117,7 @@ impl<'a> Calling<'a> {
                         return Err(self.no_turn(none));
                     }
                 };
-                if !self.may_be_sent() {
+                if !self.may_be_sent(&before) {
                     self.put_back(before).await?;
                     return Ok(None);
                 }
@@ -125,8 +130,8 @@ impl<'a> Calling<'a> {
     }
 
     /// Whether sending it is still what is to be done about it. Nothing is, for one that is not under way.
-    fn may_be_sent(&self) -> bool {
-        matches!(self.doubt(), None | Some(Doubt::Resend))
+    fn may_be_sent(&self, row: &CallRow) -> bool {
+        matches!(self.doubt(row), None | Some(Doubt::Resend))
     }
 
     /// Writes START. Once this returns it survives a loss of power.
@@ -136,7 +141,10 @@ impl<'a> Calling<'a> {
         let call = Call { key: &self.row.key, number: self.row.starts };
         self.row.sent = self.sender.describe(&call).into();
         self.calls.item.put(&self.row);
-        self.calls.item.worker.settings.ledger.start(self.row.clone()).await.map_err(unwritten)
+        crash::point("before start");
+        self.calls.item.worker.settings.ledger.start(self.row.clone()).await.map_err(unwritten)?;
+        crash::point("after start");
+        Ok(())
     }
 
     fn count_start(&mut self) {
@@ -164,7 +172,9 @@ impl<'a> Calling<'a> {
         let item = self.calls.item;
         item.set_in_doubt(self.has_effect());
         held.sending();
+        crash::point("before send");
         let heard = self.sender.send(Call { key: &self.row.key, number: self.row.starts }).await;
+        crash::point("after send");
         item.set_in_doubt(false);
         held.heard(match &heard {
             Ok(answer) => answered(answer),
@@ -181,7 +191,7 @@ impl<'a> Calling<'a> {
             self.row.answer = Some(Arc::clone(answer));
         }
         self.row.unheard = 0;
-        self.told = Some(Told::of(&heard, self.same));
+        self.told = Some(Told::of(self.policy.family, &heard, self.same));
         let verdict = judge(self.policy, &heard, self.same);
         match verdict {
             Verdict::Give => self.row.state = CallState::Answered,
@@ -204,11 +214,13 @@ impl<'a> Calling<'a> {
             (Verdict::Give, _) => self.give().map(Some),
             (Verdict::Again(eats), heard) => self.again(eats, heard.as_deref().ok()).await,
             (Verdict::Renew, heard) => self.again(Eats::Always, heard.as_deref().ok()).await,
-            (Verdict::Unsettled(eats), heard) if self.doubt() == Some(Doubt::Resend) => {
+            (Verdict::Unsettled(eats), heard) if self.doubt(&self.row) == Some(Doubt::Resend) => {
                 self.again(eats, heard.as_deref().ok()).await
             }
             (Verdict::Unsettled(_), _) => Ok(None),
-            (Verdict::Stored, _) => Err(self.unknown(Some("StoredError"))),
+            (Verdict::Stored, _) => {
+                Err(self.unknown_by_key("StoredError", "the other side keeps this answer under its idempotency key"))
+            }
             (Verdict::Useless, _) if self.policy.repeat == StepRepeat::Once => Ok(None),
             (Verdict::Useless | Verdict::RefusedUnread | Verdict::NotAllowed, _) => Err(self.failed()),
             (Verdict::Surroundings, _) => Err(JobError::surroundings(self.told().what)),
@@ -248,7 +260,7 @@ impl<'a> Calling<'a> {
                 self.note().await?;
                 self.give().map(Some)
             }
-            (UsedUp::Unknown, _) => Err(self.unknown(None)),
+            (UsedUp::Unknown, _) => Err(self.unknown()),
             (UsedUp::Failed | UsedUp::Give | UsedUp::Settle, _) => Err(self.failed()),
         }
     }
@@ -291,8 +303,8 @@ impl<'a> Calling<'a> {
                     };
                     turn = if is_eaten { Turn::Retry } else { Turn::First };
                     let Some(next) = next else {
-                        self.told = Some(Told::of_probe(&none));
-                        return Err(self.unknown(Some("ProbeFailed")));
+                        self.told = Some(Told::of_probe(self.policy.family, &none));
+                        return Err(self.unknown());
                     };
                     if let Err(cut) = self.turns.pause(next).await {
                         return Err(self.cut(cut));
@@ -326,9 +338,10 @@ impl<'a> Calling<'a> {
         let Some(answer) = &self.row.answer else { return Err(self.failed()) };
         let is_keyed = matches!(self.policy.repeat, StepRepeat::Keyed { .. });
         if answer.status == 422 && is_keyed && !self.policy.expected.contains(&422) {
-            let what = Told::of_answer(answer).what;
-            let cause = format!("{}: {what}, under the idempotency key `{}`", self.step(), self.row.key);
-            return Err(JobError::permanent(cause).named(self.named("Status.422")));
+            // Either the payload is wrong, or the key was used before with another one: who reads this needs the key.
+            let Told { name, what } = Told::of_answer(self.policy.family, answer);
+            let cause = format!("{}, idempotency key `{}`: {what}", self.step(), self.row.key);
+            return Err(JobError::permanent(cause).named(name));
         }
         Ok(Arc::clone(answer))
     }
@@ -344,7 +357,9 @@ impl<'a> Calling<'a> {
 
     async fn note(&mut self) -> Result<(), JobError> {
         self.calls.item.put(&self.row);
-        self.calls.item.worker.settings.ledger.note(self.row.clone()).await.map_err(unwritten)
+        self.calls.item.worker.settings.ledger.note(self.row.clone()).await.map_err(unwritten)?;
+        crash::point("after done noted");
+        Ok(())
     }
 
     fn has_effect(&self) -> bool {
@@ -362,34 +377,26 @@ impl<'a> Calling<'a> {
         }
     }
 
-    fn named(&self, name: &str) -> String {
-        if name.contains('.') && !name.starts_with("Status.") {
-            name.to_string()
-        } else {
-            format!("{}.{name}", self.policy.family)
-        }
-    }
-
     fn told(&self) -> Told {
-        self.told.clone().unwrap_or_else(|| of_kept(&self.row))
+        self.told.clone().unwrap_or_else(|| Told::of_kept(self.policy.family, &self.row))
     }
 
     /// An effect may have happened, and nothing more is done about it.
-    fn unknown(&self, name: Option<&str>) -> JobError {
-        let Told { name: what_name, what } = self.told();
-        let why = match name {
-            Some("KeyExpired") => ", and the time of its idempotency key has run out",
-            Some("StoredError") => ", the same again and again under one idempotency key",
-            Some("ProbeFailed") => "",
-            _ => "",
-        };
-        let cause = format!("{}: {what}{why}; its effect may have happened", self.step());
-        JobError::unknown(cause).named(self.named(name.unwrap_or(&what_name)))
+    fn unknown(&self) -> JobError {
+        let Told { name, what } = self.told();
+        JobError::unknown(format!("{}: {what}; its effect may have happened", self.step())).named(name)
+    }
+
+    /// The same, because of its key.
+    fn unknown_by_key(&self, name: &str, why: &str) -> JobError {
+        let what = self.told().what;
+        JobError::unknown(format!("{}: {what}; {why}; its effect may have happened", self.step()))
+            .named(format!("{}.{name}", self.policy.family))
     }
 
     fn failed(&self) -> JobError {
         let Told { name, what } = self.told();
-        JobError::permanent(format!("{}: {what}", self.step())).named(self.named(&name))
+        JobError::permanent(format!("{}: {what}", self.step())).named(name)
     }
 
     /// The process died with it too often.

@@ -11,25 +11,28 @@ const SHOWN: usize = 200;
 /// What was heard.
 #[derive(Debug, Clone)]
 pub(super) struct Told {
-    /// The error name, without the family in front unless it is one of the worker's own.
+    /// The error name.
     pub name: String,
     /// A fragment for people.
     pub what: String,
 }
 
 impl Told {
-    pub fn of(heard: &Result<Arc<Answer>, NoAnswer>, times: u32) -> Self {
+    /// `family` is what the names begin with; `times` how often in a row the very same answer came.
+    pub fn of(family: &str, heard: &Result<Arc<Answer>, NoAnswer>, times: u32) -> Self {
         match heard {
-            Ok(answer) if times > 1 => {
-                let told = Self::of_answer(answer);
-                Self { what: format!("{} ({times} times)", told.what), ..told }
+            Ok(answer) => {
+                let mut told = Self::of_answer(family, answer);
+                if times > 1 {
+                    told.what.push_str(&format!(" ({times} times)"));
+                }
+                told
             }
-            Ok(answer) => Self::of_answer(answer),
-            Err(none) => Self::of_none(none),
+            Err(none) => Self::of_none(family, none),
         }
     }
 
-    pub fn of_answer(answer: &Answer) -> Self {
+    pub fn of_answer(family: &str, answer: &Answer) -> Self {
         let body = String::from_utf8_lossy(&answer.body);
         let mut start: String = body.trim().chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
         if body.trim().chars().count() > SHOWN {
@@ -37,34 +40,34 @@ impl Told {
         }
         let status = answer.status;
         let what = if start.is_empty() { format!("answered {status}") } else { format!("answered {status}: {start}") };
-        Self { name: format!("Status.{status}"), what }
+        Self { name: format!("{family}.Status.{status}"), what }
     }
 
     /// A probe was not answered.
-    pub fn of_probe(none: &NoAnswer) -> Self {
-        let Self { name, what } = Self::of_none(none);
-        Self { name, what: format!("it was not answered, and whether it happened cannot be found out: {what}") }
+    pub fn of_probe(family: &str, none: &NoAnswer) -> Self {
+        let Self { what, .. } = Self::of_none(family, none);
+        let what = format!("there is no answer, and whether it happened cannot be found out: {what}");
+        Self { name: format!("{family}.ProbeFailed"), what }
     }
 
-    fn of_none(none: &NoAnswer) -> Self {
+    /// What an earlier process left of a call that may have had its effect.
+    pub fn of_kept(family: &str, row: &CallRow) -> Self {
+        match &row.answer {
+            _ if row.unheard > 0 => {
+                Self { name: "Worker.Crashed".to_string(), what: "the process died before an answer was recorded".to_string() }
+            }
+            Some(answer) => Self::of_answer(family, answer),
+            None => Self { name: format!("{family}.NoAnswer"), what: "there was no answer".to_string() },
+        }
+    }
+
+    fn of_none(family: &str, none: &NoAnswer) -> Self {
         let (name, what) = match none {
-            NoAnswer::NotSent(why) => ("Unreachable", why.clone()),
+            NoAnswer::NotSent(why) | NoAnswer::Surroundings(why) => ("Unreachable", why.clone()),
             NoAnswer::Lost(why) | NoAnswer::TimedOut(why) => ("NoAnswer", why.clone()),
             NoAnswer::Unusable { status, cause } => ("BadAnswer", format!("answered {status}, which cannot be kept: {cause}")),
-            NoAnswer::Surroundings(why) => ("Unreachable", why.clone()),
             NoAnswer::Refused(why) => ("NotAllowed", why.clone()),
         };
-        Self { name: name.to_string(), what }
-    }
-}
-
-/// What an earlier process left of a call that may have had its effect.
-pub(super) fn of_kept(row: &CallRow) -> Told {
-    match &row.answer {
-        _ if row.unheard > 0 => {
-            Told { name: "Worker.Crashed".to_string(), what: "the process died before an answer was recorded".to_string() }
-        }
-        Some(answer) => Told::of_answer(answer),
-        None => Told { name: "NoAnswer".to_string(), what: "it was not answered".to_string() },
+        Self { name: format!("{family}.{name}"), what }
     }
 }

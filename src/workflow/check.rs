@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::names::Known;
 use super::settings::BatchSettings;
 use super::shape::is_expression;
+use super::tests::{self, TestCase};
 use super::tree::Node;
 use super::{hosts, secrecy};
 use crate::limits::CHILD_INPUT_BYTES;
@@ -46,6 +47,7 @@ pub(super) fn section(name: &str, value: &Value, known: &Known) -> Vec<Finding> 
         "outage" => typed(name, value).map(|outage| hosts::check_outage(&outage)),
         "secrets" => typed(name, value).map(|secrets| secrecy::check_secrets(&secrets)),
         "redact" => typed::<Vec<String>>(name, value).map(|paths| secrecy::check_redact(&paths, known)),
+        "tests" => typed::<Vec<TestCase>>(name, value).map(|cases| tests::check(&cases)),
         _ => Ok(Vec::new()),
     };
     checked.unwrap_or_else(|finding| vec![finding])

@@ -20,6 +20,7 @@ mod schema;
 mod secrecy;
 mod settings;
 mod shape;
+mod tests;
 mod tree;
 
 use std::collections::BTreeSet;
@@ -39,6 +40,7 @@ pub use params::{Param, ParamType};
 pub use schema::schema;
 use settings::FileFields;
 pub use settings::{BatchSettings, JobSettings, OnFailure, OrderSettings, Settings, StopRule};
+pub use tests::{Dropped, TestAnswer, TestAssert, TestCase};
 use tree::{Entry, LONGEST_FILE, Node, NodeKind, Spot};
 
 /// How many mistakes of a file are told.
@@ -128,6 +130,7 @@ impl Workflow {
         let defaults = workflow.params.iter().filter_map(|param| Some((param.name.clone(), param.default.clone()?)));
         let decoded = workflow.decode(&Params::new(Value::Object(defaults.collect())));
         errors.extend(decoded.errors);
+        errors.extend(params::in_tests(&workflow.root, &workflow.params, &workflow.file, base));
         match all(errors) {
             Some(error) => Err(error),
             None => Ok(workflow),
@@ -157,6 +160,22 @@ impl Workflow {
         }
     }
 
+    /// What `fanfold test` plays, in the order of the file.
+    pub fn tests(&self) -> Vec<TestCase> {
+        let sections = self.decode(&Params::new(Value::Object(serde_json::Map::new()))).sections;
+        let tests = sections.into_iter().find(|(name, _)| name == "tests");
+        tests.and_then(|(_, tests)| serde_json::from_value(tests).ok()).unwrap_or_default()
+    }
+
+    /// Fills in the params of a test; those that it does not give have their defaults.
+    ///
+    /// # Errors
+    /// As those of [`Workflow::bind`].
+    pub fn bind_test(&self, test: &TestCase) -> Result<Bound> {
+        let given: Vec<_> = test.params.iter().map(|(name, text)| (name.clone(), text.clone())).collect();
+        self.bind(&given, &self.base)
+    }
+
     /// The mistakes that the job itself found in its settings, each with the place of the setting.
     pub fn place_config_error(&self, error: &ConfigError) -> Error {
         // There is at least the one.
@@ -183,7 +202,7 @@ impl Workflow {
     }
 
     fn fill(&self, params: Params) -> Result<Bound> {
-        let Decoded { value, errors, secrets } = self.decode(&params);
+        let Decoded { value, errors, secrets, .. } = self.decode(&params);
         if let Some(error) = all(errors) {
             return Err(error);
         }
@@ -212,7 +231,7 @@ impl Workflow {
         errors.extend(findings.map(|finding| self.told(finding)));
         errors.extend(check::together(&self.root).into_iter().map(|finding| self.told(finding)));
         errors.extend(sections.iter().filter(|(name, _)| name == "job").flat_map(|(_, value)| self.check_job(value)));
-        Decoded { value, errors, secrets }
+        Decoded { value, errors, secrets, sections }
     }
 
     /// What the job may know of the workflow around it.
@@ -232,6 +251,11 @@ impl Workflow {
     /// What only the job's own types can say of its settings.
     fn check_job(&self, section: &Value) -> Vec<Error> {
         let Some(job) = &self.job else { return Vec::new() };
+        if job.whole_batch && self.root.get("order").is_some() {
+            let detail =
+                format!("`order`: the job `{}` takes whole batches at once, so nothing in them comes in order", job.name);
+            return vec![Error::refused(detail).at(Some(self.place_of("order"))).hint("remove `order`")];
+        }
         let checked = section.get(job.name).map_or(Ok(()), |config| job.check(config, &self.within()));
         checked.map_or_else(|error| self.config_errors(&error), |()| Vec::new())
     }
@@ -280,6 +304,8 @@ struct Decoded {
     errors: Vec<Error>,
     /// The secrets that are named somewhere.
     secrets: BTreeSet<String>,
+    /// The top-level settings that are known already and have no mistake.
+    sections: Vec<(String, Value)>,
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

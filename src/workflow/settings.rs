@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
 use super::params::ParamFields;
+use super::tests::TestCase;
 use crate::expression::Setting;
 use crate::limits::CHILD_INPUT_BYTES;
 use crate::outcome::Tolerance;
@@ -44,6 +45,8 @@ pub struct Settings {
     pub secrets: BTreeMap<String, SecretSource>,
     /// What of an item is not shown.
     pub redact: Redact,
+    /// What `fanfold test` plays.
+    pub tests: Vec<TestCase>,
     /// How long one try at an item may take; its waits between tries do not count. Default without end.
     pub item_timeout: Option<Duration>,
     /// What is done to each item.
@@ -189,11 +192,16 @@ pub(super) struct FileFields {
     redact: Redact,
     /// How long one try at an item may take, such as `30s`; a job that takes whole batches has it for a try at a batch. A try that
     /// takes longer is cut off, and the item is failed: `Item.TimedOut`. Default without end.
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(default, deserialize_with = "optional_duration")]
     #[schemars(with = "DurationText")]
     item_timeout: Option<Duration>,
     /// What is done to each item: one job by its name, and its settings.
     job: BTreeMap<String, Value>,
+    /// What `fanfold test` plays: items, the answers to what is sent, and what has to come of it. Without network and secrets, in
+    /// virtual time. Nothing in it is an expression.
+    #[serde(default)]
+    #[schemars(extend("x-fanfold-scope" = []))]
+    tests: Vec<TestCase>,
 }
 
 impl FileFields {
@@ -212,6 +220,7 @@ impl FileFields {
             outage: self.outage,
             secrets: self.secrets,
             redact: self.redact,
+            tests: self.tests,
             item_timeout: self.item_timeout,
             job: JobSettings { name, config },
         })
@@ -230,7 +239,7 @@ fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     parse_bytes(&String::deserialize(deserializer)?).map_err(de::Error::custom)
 }
 
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+pub(super) fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     parse_duration(&String::deserialize(deserializer)?).map(Some).map_err(de::Error::custom)
 }
 

@@ -28,6 +28,9 @@ struct NoteConfig {
     /// Whether the log says when the job is made, once for each process that works.
     #[serde(default)]
     made: bool,
+    /// Whether the log says with what each item begins: `begin KEY PREVIOUS`.
+    #[serde(default)]
+    previous: bool,
     /// Once there is such a file, no item misbehaves any more.
     cure: Option<PathBuf>,
 }
@@ -101,7 +104,10 @@ impl<const KIND: u8> Job for Note<KIND> {
 
     async fn run(&self, value: Value, attempt: &Attempt<'_>) -> Result<Value, JobError> {
         let item: NoteItem = serde_json::from_value(value.clone()).map_err(|e| JobError::permanent(e).named("Item.Invalid"))?;
-        self.log("begin", &item.id)?;
+        match self.0.previous {
+            true => self.log("begin", &format!("{} {}", item.id, attempt.previous()))?,
+            false => self.log("begin", &item.id)?,
+        }
         tokio::time::sleep(Duration::from_millis(self.0.takes_ms)).await;
         if item.what == "wait" {
             self.until_the_gate_is_open().await;

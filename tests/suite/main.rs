@@ -14,6 +14,7 @@ mod cut;
 mod full_disk;
 mod golden;
 mod house;
+mod order;
 mod partner;
 mod plugin;
 mod prune;
