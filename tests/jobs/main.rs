@@ -1,5 +1,7 @@
 //! fanfold with the jobs of its tests: they write what they do into a log of their own, which is the judge, and misbehave on demand.
 
+mod asks;
+
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
@@ -168,6 +170,7 @@ fn main() -> ExitCode {
         .with::<Note<UNSAFE>>()
         .with::<Note<WHOLE>>()
         .with::<Note<CPU>>()
-        .with::<Note<PUBLISHING>>();
+        .with::<Note<PUBLISHING>>()
+        .with::<asks::Asks>();
     fanfold::main(jobs)
 }
