@@ -217,8 +217,9 @@ impl Inner {
                 && !self.has_left()
                 && let Err(due) = limiter.take(since)
             {
-                let paced = rate != self.rate;
-                break Next::At(if paced { due.min(now + PACE_LOOK) } else { due });
+                // The pace grows meanwhile, and the lower rate of another run may end with it.
+                let look = if rate == self.rate { EVERY } else { PACE_LOOK };
+                break Next::At(due.min(now + look));
             }
             if self.give(turn) {
                 match turn {
