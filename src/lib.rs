@@ -102,7 +102,7 @@ pub use local::{Run, Session, StateFolder};
 pub use outcome::{Counts, Failure, ItemStatus, Outcome, RunStatus, Tolerance};
 pub use rate::{Outage, Rate, Rates};
 pub use redact::Redact;
-pub use report::Report;
+pub use report::{Report, UnknownCall};
 pub use retry::{Jitter, Retry};
 pub use secrets::SecretSource;
 pub use worker::{Trial, Tried};

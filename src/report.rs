@@ -31,6 +31,20 @@ pub struct Report {
     /// Why it stopped before its end, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
+    /// The first calls that may have had their effect, for a person to decide.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unknown_calls: Vec<UnknownCall>,
+}
+
+/// A call that may have had its effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnknownCall {
+    /// The item's key.
+    pub item: String,
+    /// The step.
+    pub step: String,
+    /// Which call of the step, from 0.
+    pub call: u32,
 }
 
 fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -11,6 +11,7 @@ mod glossary;
 mod new;
 mod prune;
 mod report;
+mod resolve;
 mod results;
 mod run;
 mod schema;
@@ -76,6 +77,8 @@ enum Verb {
     Resume(run::Resume),
     /// Run again what failed, and nothing that succeeded
     Redrive(run::RedriveVerb),
+    /// Decide what is unknown: say whether it happened
+    Resolve(resolve::Resolve),
     /// Stop a run: nothing new is started, what is in flight ends
     Stop(stop::Stop),
     /// Change how fast a run calls others or how much it does at once, now and after a resume
@@ -145,6 +148,7 @@ pub(crate) fn main(jobs: Jobs) -> ExitCode {
                 Verb::Run(verb) => verb.go(&surroundings),
                 Verb::Resume(verb) => verb.go(&surroundings),
                 Verb::Redrive(verb) => verb.go(&surroundings),
+                Verb::Resolve(verb) => verb.go(&surroundings),
                 Verb::Stop(verb) => verb.go(&surroundings),
                 Verb::Throttle(verb) => verb.go(&surroundings),
                 Verb::Status(verb) => verb.go(&surroundings),

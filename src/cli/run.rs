@@ -267,6 +267,10 @@ fn preview(workflow: &Workflow, bound: &Bound, at: &Surroundings) -> Result<u8> 
             _ => String::new(),
         };
         report::data(format!("{} {}", shown(&item.key), shown(&what)).trim_end());
+        item.request
+            .iter()
+            .flat_map(|request| request.lines())
+            .for_each(|line| report::data(format!("  {}", shown(line)).trim_end()));
     }
     if preview.items > preview.first.len() as u64 {
         report::data(format!("and {} more", count(preview.items - preview.first.len() as u64)));

@@ -29,6 +29,7 @@ impl Status {
             let id = at.run_or_newest(self.run.as_deref())?;
             return follow(&state.run(&id)?, at.json);
         }
+        let is_one = self.run.is_some();
         let ids = match self.run {
             Some(id) => vec![id],
             None => state.runs()?,
@@ -56,6 +57,9 @@ impl Status {
             } else {
                 let rates = rate_words(&rates).map(|words| format!("; {words}")).unwrap_or_default();
                 report::data(format!("{id}  {}  {}  {}{rates}", report.workflow, report.status, summary(&report)));
+                if is_one {
+                    report::unknown(&report);
+                }
             }
         }
         Error::all(unreadable).map_or(Ok(0), Err)

@@ -163,6 +163,26 @@ pub trait Job: Sized + Send + Sync + 'static {
         let _ = (input, scope);
         Ok(None)
     }
+
+    /// What the job would do first about this item, for people, without secrets: `run --dry-run` shows it. Nothing is opened or asked
+    /// for it.
+    ///
+    /// # Errors
+    /// The item would fail before anything is done about it.
+    fn preview(&self, input: &Self::Input, scope: &Scope<'_>) -> Result<Option<String>, JobError> {
+        let _ = (input, scope);
+        Ok(None)
+    }
+
+    /// How many calls to others an item makes at least, for the plan. Default 0.
+    fn calls(&self) -> u32 {
+        0
+    }
+
+    /// How many calls to others are made once for each lane, beside those of its items, at least. Default 0.
+    fn calls_per_lane(&self) -> u32 {
+        0
+    }
 }
 
 /// What a crash in the middle of an item means.
@@ -243,6 +263,13 @@ impl Setup {
     /// The workflow's params as they are in this run, by name.
     pub fn params(&self) -> &Value {
         &self.params
+    }
+
+    /// The secrets that the workflow names, by name: what expressions name `secrets`, given to a scope by
+    /// [`Scope::with`](crate::expression::Scope::with). What is made of it must never be kept or shown; causes of failures are gone
+    /// over once more.
+    pub fn secrets(&self) -> &Value {
+        self.secrets.value()
     }
 
     /// Where the items' objects are, if the workflow's `items` are `objects`.

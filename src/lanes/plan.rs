@@ -45,11 +45,6 @@ impl Plan {
         self.items.count()
     }
 
-    /// How many lanes there are.
-    pub fn lanes(&self) -> u64 {
-        self.index.count()
-    }
-
     /// Some lanes from number `at` on, largest first; none at the end.
     pub fn some_lanes(&self, at: u64) -> Result<Vec<Lane>> {
         let lane = |[start, count, first]: [u64; 3]| Lane { start, count, first };

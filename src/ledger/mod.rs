@@ -4,6 +4,7 @@
 //! this machine, in memory in a rehearsal.
 
 mod memory;
+pub(crate) mod sqlite;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -23,6 +24,8 @@ pub(crate) struct CallRow {
     pub step: Arc<str>,
     /// Which call of the step, from 0.
     pub call: u32,
+    /// The index of the item that made it last: that of the owner, unless it belongs to the lane.
+    pub item: u64,
     /// Whether it belongs to the lane, not to one item: it outlives its item.
     pub lane: bool,
     /// Where it stands.

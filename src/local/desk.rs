@@ -4,17 +4,18 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::discreet::Discreet;
 use super::marks::Marks;
-use super::recorder::Note;
+use super::recorder::{Note, Notes, Told};
 use super::stop::Why;
 use crate::batch::Batch;
 use crate::error::Error;
 use crate::item::Item;
 use crate::job::{JobError, Repeat};
+use crate::outcome::Outcome;
 use crate::worker::{Begun, Desk, Ended};
 
 /// Tells the record of one run.
@@ -24,7 +25,7 @@ pub(super) struct LocalDesk {
     /// Whether items are marked one by one. Until the first crash of a run a mark for a whole batch is enough and costs next to
     /// nothing; from then on it has to be known which item it was.
     pub one_by_one: bool,
-    pub notes: mpsc::Sender<Note>,
+    pub notes: Notes,
     pub stop: CancellationToken,
     pub why: Arc<Mutex<Option<Why>>>,
     pub discreet: Discreet,
@@ -39,6 +40,13 @@ impl LocalDesk {
 
     fn trouble(&self, error: Error) {
         self.stop_for(Why::Trouble(error));
+    }
+
+    /// An item ended without a worker; waits while the record is behind. `false`: nobody records any more.
+    pub fn ended_unworked(&self, item: &Item, outcome: Outcome) -> bool {
+        let ended = self.discreet.ended(item, Ended { outcome, attempts: 0, stops_lane: false });
+        let note = Note { item: item.index, key: item.key.clone(), outcome: ended.outcome, attempts: 0, durable: None };
+        self.notes.blocking_send(note).is_ok()
     }
 
     async fn mark(&self, item: &Item, repeat: Repeat) -> std::io::Result<usize> {
@@ -93,12 +101,12 @@ impl Desk for LocalDesk {
             return Err(ended);
         }
         match self.notes.try_reserve() {
-            Ok(room) => {
+            Some(room) => {
                 let Ended { outcome, attempts, .. } = self.discreet.ended(item, ended);
-                room.send(Note { item: item.index, key: item.key.clone(), outcome, attempts, durable: None });
+                room.send(Told::Ended(Note { item: item.index, key: item.key.clone(), outcome, attempts, durable: None }));
                 Ok(true)
             }
-            Err(_) => Err(ended),
+            None => Err(ended),
         }
     }
 
@@ -114,7 +122,7 @@ impl Desk for LocalDesk {
             let Ended { outcome, attempts, .. } = self.discreet.ended(item, ended);
             let note = Note { item: item.index, key: item.key.clone(), outcome, attempts, durable };
             // The recorder lives as long as anyone can tell it something; after a failed write it drops what it is told.
-            let sent = self.notes.send(note).await.is_ok();
+            let sent = self.notes.send(Told::Ended(note)).await.is_ok();
             match told {
                 Some(told) => told.await.is_ok(),
                 None => sent,

@@ -10,14 +10,14 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::cut::Cutter;
+use super::desk::LocalDesk;
 use super::ready::{Found, Ready};
 use super::record::{BatchRow, Record};
-use super::recorder::Note;
 use super::recover::crashes_until_alone;
 use super::stop::Why;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::item::{Item, ItemKey};
+use crate::item::Item;
 use crate::outcome::Outcome;
 use crate::reader::{OpenInput, Position, Row, Rows};
 use crate::worker::Bundle;
@@ -52,7 +52,7 @@ pub(super) struct Feeder {
     pub input: OpenInput,
     pub ready: Ready,
     pub wanted: Wanted,
-    pub notes: mpsc::Sender<Note>,
+    pub desk: Arc<LocalDesk>,
     pub stop: CancellationToken,
 }
 
@@ -189,21 +189,21 @@ impl Feeding<'_> {
         }
         self.seen = true;
         self.handed += 1;
+        let item = Item { index: row.index, key, value };
         match ended {
             None => {
                 if self.cutter.begins_new(bytes) && !self.hand_out()? {
                     return Ok(Ended::Stopped);
                 }
-                self.items.push(Item { index: row.index, key, value });
+                self.items.push(item);
                 Ok(Ended::All)
             }
-            Some(outcome) => Ok(self.end_here(row.index, key, outcome)),
+            Some(outcome) => Ok(self.end_here(&item, outcome)),
         }
     }
 
-    fn end_here(&self, item: u64, key: ItemKey, outcome: Outcome) -> Ended {
-        let note = Note { item, key, outcome, attempts: 0, durable: None };
-        if self.feeder.notes.blocking_send(note).is_ok() { Ended::All } else { Ended::Stopped }
+    fn end_here(&self, item: &Item, outcome: Outcome) -> Ended {
+        if self.feeder.desk.ended_unworked(item, outcome) { Ended::All } else { Ended::Stopped }
     }
 
     fn hand_out(&mut self) -> Result<bool> {

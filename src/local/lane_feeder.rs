@@ -14,10 +14,10 @@ use super::feeder::{Ended, Handed, Wanted, Work};
 use super::lane_walk::{Standing, Suspect, standing};
 use super::map_run::Batches;
 use super::ready::Found;
-use super::recorder::Note;
 use super::recover::crashes_until_alone;
 use super::stop::Why;
 use crate::error::{Error, Result};
+use crate::item::Item;
 use crate::lanes::{Lane, Packer};
 use crate::outcome::ItemStatus;
 use crate::reader::{Position, SingleRows};
@@ -133,10 +133,9 @@ impl Feeding<'_> {
         if self.feeder.stop.is_cancelled() {
             return Ok(Ended::Stopped);
         }
-        let Found { key, ended, .. } = self.feeder.source.ready.look_at(&rows.at(at)?);
+        let Found { key, value, ended } = self.feeder.source.ready.look_at(&rows.at(at)?);
         let Some(outcome) = ended else { return Err(Error::bug(format!("item {} is in no lane", at.index))) };
-        let note = Note { item: at.index, key, outcome, attempts: 0, durable: None };
-        let told = self.feeder.source.desk.notes.blocking_send(note).is_ok();
+        let told = self.feeder.source.desk.ended_unworked(&Item { index: at.index, key, value }, outcome);
         Ok(if told { Ended::All } else { Ended::Stopped })
     }
 

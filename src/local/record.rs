@@ -16,10 +16,11 @@ use serde_json::Value;
 use super::cut::LANES;
 use crate::error::{Error, Result};
 use crate::lane::Lanes;
+use crate::ledger::sqlite;
 use crate::outcome::{Counts, ItemStatus, Outcome};
 
 /// The layout of the file. A newer fanfold reads older ones; an older one refuses newer ones.
-const SCHEMA_VERSION: i32 = 1;
+const SCHEMA_VERSION: i32 = 2;
 
 /// "fanf" in ASCII, so that `file run.db` and SQLite's own tools can tell what it is.
 const APPLICATION_ID: i32 = 0x6661_6e66;
@@ -102,7 +103,8 @@ impl Record {
         let mut record = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         record.write("be made", |db| {
             db.execute_batch(&format!(
-                "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; {SCHEMA}"
+                "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; {SCHEMA} {}",
+                sqlite::SCHEMA
             ))
         })?;
         Ok(record)
@@ -110,9 +112,21 @@ impl Record {
 
     /// Opens the record of an existing run for writing.
     pub fn open(path: &Path) -> Result<Self> {
-        let record = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        record.check_version()?;
+        let mut record = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        if record.check_version()? < SCHEMA_VERSION {
+            record.bring_up_to_date()?;
+        }
         Ok(record)
+    }
+
+    /// Adds what records of older versions lack.
+    fn bring_up_to_date(&mut self) -> Result<()> {
+        self.write("be written", |db| {
+            if !sqlite::exists(db)? {
+                db.execute_batch(sqlite::SCHEMA)?;
+            }
+            db.pragma_update(None, "user_version", SCHEMA_VERSION)
+        })
     }
 
     /// Opens it for looking only; a run that is going on does not notice.
@@ -138,7 +152,7 @@ impl Record {
         Ok(Self { db, path: shown })
     }
 
-    fn check_version(&self) -> Result<()> {
+    fn check_version(&self) -> Result<i32> {
         let read = |name: &str| self.read(|db| db.pragma_query_value(None, name, |row| row.get::<_, i32>(0)));
         if read("application_id")? != APPLICATION_ID {
             let error = Error::refused(format!("{} is not the record of a run", self.path));
@@ -152,7 +166,7 @@ impl Record {
             ))
             .hint("use the fanfold that began the run"));
         }
-        Ok(())
+        Ok(version)
     }
 
     /// Reads; a mistake says which file it is.

@@ -4,8 +4,10 @@ use rusqlite::{Transaction, params};
 use serde_json::{Map, Value};
 
 use super::lane_walk::{Redriving, before_redrive};
+use super::prune::PRUNED_CALLS;
 use super::record::{BatchRow, batch_row, set_fact};
 use super::recorder::write_batch;
+use super::resolve::GIVEN_UP;
 use super::run::{Run, StoredWorkflow};
 use super::session::UNCLAIMED;
 use crate::error::{Error, Result};
@@ -40,7 +42,8 @@ impl Run {
         }
         if let Some(input) = self.input()? {
             let pruned = self.record.fact::<bool>("pruned")?.unwrap_or(false);
-            if pruned && input.copy().is_some() {
+            let needs_calls = self.record.fact::<bool>(PRUNED_CALLS)?.unwrap_or(false);
+            if pruned && input.copy().is_some() || needs_calls {
                 return Err(Error::refused(format!("the items' data of run {} was removed by `prune`", self.id()))
                     .hint("begin a new run"));
             }
@@ -62,12 +65,12 @@ impl Run {
         }
         self.record.write("be written", |db| {
             let items: Vec<u64> = db
-                .prepare("SELECT item FROM outcomes WHERE status IN (3, 5) ORDER BY item")?
-                .query_map([], |row| row.get::<_, i64>(0))?
+                .prepare("SELECT item FROM outcomes WHERE status IN (3, 5) AND error IS NOT ?1 ORDER BY item")?
+                .query_map([GIVEN_UP], |row| row.get::<_, i64>(0))?
                 .map(|item| item.map(|item| item as u64))
                 .filter(|item| item.as_ref().map_or(true, |item| lanes.held.binary_search(item).is_err()))
                 .collect::<rusqlite::Result<_>>()?;
-            pend(db, &items)?;
+            pend(db, &items, 1)?;
             Ok(items.len() as u64)
         })
     }
@@ -138,17 +141,17 @@ fn out_of_order(lanes: &Redriving, run: &str) -> Error {
     ))
 }
 
-/// Makes the items pending again; they keep their tries.
-fn pend(db: &Transaction<'_>, items: &[u64]) -> rusqlite::Result<()> {
+/// Makes the items pending again; they keep their tries. `redrives` is how many more they have behind them now.
+pub(super) fn pend(db: &Transaction<'_>, items: &[u64], redrives: u32) -> rusqlite::Result<()> {
     let mut outcome = db.prepare(
-        "UPDATE outcomes SET status = 0, redrive = redrive + 1, error = NULL, cause = NULL, output = NULL WHERE item = ?1",
+        "UPDATE outcomes SET status = 0, redrive = redrive + ?2, error = NULL, cause = NULL, output = NULL WHERE item = ?1",
     )?;
     let mut crashes = db.prepare("DELETE FROM crashes WHERE item = ?1")?;
     let mut find =
         db.prepare("SELECT first, count, position, ended, done FROM batches WHERE first <= ?1 ORDER BY first DESC LIMIT 1")?;
     let mut open: Option<BatchRow> = None;
     for item in items {
-        outcome.execute([*item as i64])?;
+        outcome.execute(params![*item as i64, redrives])?;
         crashes.execute([*item as i64])?;
         let held = open.as_ref().is_some_and(|batch| item - batch.first < u64::from(batch.count));
         if !held {

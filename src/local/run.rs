@@ -12,6 +12,7 @@ use super::cut::LANES;
 use super::record::{Record, set_fact};
 use super::session::GOING_ON;
 use super::state::{Lock, RunFolder, StateFolder};
+use super::unknown::unknown_calls;
 use crate::error::{Error, Result};
 use crate::job::{JobKind, Jobs, Setup};
 use crate::outcome::RunStatus;
@@ -258,6 +259,7 @@ pub(super) fn fold(id: &str, record: &Record) -> Result<Report> {
         attempts: record.attempts()?,
         elapsed,
         stopped,
+        unknown_calls: unknown_calls(record, &items)?,
     })
 }
 

@@ -6,6 +6,7 @@ use rusqlite::params;
 use tokio_util::sync::CancellationToken;
 
 use super::bundle::Source;
+use super::calls::RecordedCalls;
 use super::control::Control;
 use super::cut::{Cut, Cutter, LANES, Ordering};
 use super::desk::LocalDesk;
@@ -26,7 +27,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Observer, Unobserved};
 use crate::job::{AnyJob, JobError, Setup};
 use crate::lanes::{LaneKey, Plan, bundles_for};
-use crate::ledger::Memory;
 use crate::outcome::RunStatus;
 use crate::permits::HostPermits;
 use crate::reader::{self, Input, ItemsConfig, ItemsSource, Selection, SourceFile};
@@ -41,6 +41,9 @@ pub(super) const GOING_ON: &str = "session";
 /// The fact that the job was changed since it was seen that no two items have one destination. It is there until that is seen
 /// again: a run that was refused for it, or killed before, is not resumed past it.
 pub(super) const UNCLAIMED: &str = "unclaimed";
+
+/// Hands out what is pending; says why that is not all, if so.
+type Feed = Box<dyn FnOnce(&Batches) -> Result<Option<Why>> + Send>;
 
 /// How a session is to go.
 #[derive(Debug, Clone)]
@@ -175,8 +178,9 @@ impl Run {
         let cut = move || {
             let publisher = publisher.as_ref();
             let order = order.as_ref();
-            let cut = Cut { input: &open, selection: &selection, params: &params, publisher, order, stop: &stop };
-            cut.write(&mut record, &folder, cutter).map(|()| input)
+            let cut =
+                Cut { input: &open, selection: &selection, params: &params, publisher, folder: &folder, order, stop: &stop };
+            cut.write(&mut record, cutter).map(|()| input)
         };
         match join(tokio::task::spawn_blocking(cut).await)? {
             Err(Why::Trouble(error)) => Err(error),
@@ -196,9 +200,19 @@ impl Run {
         let selection = Selection::new(&self.bound.settings.items, input, &self.bound.params);
         let (open, params, job, stop) =
             (input.open(self.folder.path())?, self.bound.params.clone(), Arc::clone(job), session.stop.clone());
+        let folder = self.folder.path().to_path_buf();
         let claim = move || {
             let publisher = Some(&job);
-            Cut { input: &open, selection: &selection, params: &params, publisher, order: None, stop: &stop }.claim_all()
+            let cut = Cut {
+                input: &open,
+                selection: &selection,
+                params: &params,
+                publisher,
+                folder: &folder,
+                order: None,
+                stop: &stop,
+            };
+            cut.claim_all()
         };
         match join(tokio::task::spawn_blocking(claim).await)? {
             Ok(()) => Ok(()),
@@ -240,7 +254,7 @@ impl Run {
             item_timeout: settings.item_timeout,
             concurrency: settings.batch.concurrency,
             clock: Clock::of_this_machine(),
-            ledger: Arc::new(Memory::default()),
+            ledger: Arc::new(RecordedCalls::new(Record::look(&path)?, notes.clone())?),
             permits: Arc::clone(&permits) as _,
         };
         let desk = Arc::new(LocalDesk { marks, one_by_one, notes, stop: stop.clone(), why: Arc::clone(&why), discreet });
@@ -265,12 +279,7 @@ impl Run {
     }
 
     /// What hands out the pending items: by batches, or by lanes if they are in order.
-    fn feed(
-        &self,
-        input: &Input,
-        wanted: Wanted,
-        desk: &Arc<LocalDesk>,
-    ) -> Result<Box<dyn FnOnce(&Batches) -> Result<Option<Why>> + Send>> {
+    fn feed(&self, input: &Input, wanted: Wanted, desk: &Arc<LocalDesk>) -> Result<Feed> {
         let settings = &self.bound.settings;
         let record = Record::look(&self.folder.record_path())?;
         let selection = Selection::new(&settings.items, input, &self.bound.params);
@@ -278,8 +287,7 @@ impl Run {
         let input = input.open(self.folder.path())?;
         let (stop, desk) = (desk.stop.clone(), Arc::clone(desk));
         let Some(order) = &settings.order else {
-            let notes = desk.notes.clone();
-            let feeder = Feeder { record, input, ready, wanted, notes, stop };
+            let feeder = Feeder { record, input, ready, wanted, desk, stop };
             return Ok(Box::new(move |batches| feeder.feed(batches)));
         };
         let source = Source {

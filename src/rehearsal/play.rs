@@ -24,12 +24,12 @@ use crate::lanes::LaneKey;
 use crate::ledger::Memory;
 use crate::nearest::nearest;
 use crate::outcome::Outcome;
-use crate::permits::{HostPermits, Permits};
+use crate::permits::HostPermits;
 use crate::reader::{Judged, Selection};
 use crate::secrets::Secrets;
 use crate::storage::Storages;
 use crate::worker::{Bundle, Clock, LaneItem, Worker, WorkerSettings};
-use crate::workflow::{Bound, Dropped, OnFailure, Settings, TestAnswer, TestCase, Workflow};
+use crate::workflow::{Bound, Dropped, OnFailure, TestAnswer, TestCase, Workflow};
 
 /// The one job whose requests can be answered by a script.
 const JOB: &str = "http_chain";
@@ -128,7 +128,7 @@ async fn play(
         concurrency: Some(1),
         clock: Clock::beginning_at(BEGIN_MS),
         ledger: Arc::new(Memory::default()),
-        permits: permits(settings),
+        permits: Arc::new(HostPermits::in_memory(settings.rate.clone(), &settings.outage, Arc::new(Unobserved))),
     };
     let worker = Worker::new(kind, job, worker, stop.clone());
     match &settings.order {
@@ -257,8 +257,4 @@ fn scripted(answer: &TestAnswer) -> Scripted {
         }
     };
     Scripted { takes: answer.takes.unwrap_or_default(), what }
-}
-
-fn permits(settings: &Settings) -> Arc<dyn Permits> {
-    Arc::new(HostPermits::in_memory(settings.rate.clone(), &settings.outage, Arc::new(Unobserved)))
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{PoisonError, RwLock};
 
+use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::base64::{STANDARD, URL_SAFE, base64};
@@ -63,6 +64,13 @@ impl Secrets {
             Cow::Owned(scrubbed) => Cow::Owned(scrubbed),
         };
         learnt.iter().fold(scrub(Cow::Borrowed(text), &self.needles), scrub)
+    }
+
+    /// The same for bytes of any kind.
+    pub fn scrub_bytes(&self, bytes: Bytes) -> Bytes {
+        let learnt = self.learnt.read().unwrap_or_else(PoisonError::into_inner);
+        let scrub = |bytes: Bytes, needles: &Needles| needles.scrub_bytes(&bytes).map_or(bytes, Bytes::from);
+        learnt.iter().fold(scrub(bytes, &self.needles), scrub)
     }
 }
 

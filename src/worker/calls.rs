@@ -80,6 +80,7 @@ impl<'a> ItemCalls<'a> {
             owner,
             step: step.into(),
             call,
+            item: self.item.index,
             lane: self.lane.is_some() && policy.once_per_lane,
             state: CallState::NotSent,
             generation: 0,

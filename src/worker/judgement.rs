@@ -244,6 +244,7 @@ mod tests {
             owner,
             step,
             call,
+            item: 0,
             lane,
             state,
             generation,

@@ -105,6 +105,7 @@ impl<'a> Calling<'a> {
             return Ok(None);
         }
         self.row.redrive = self.calls.item.redrive;
+        self.row.item = self.calls.item.item.index;
         let before = self.row.clone();
         if self.has_effect() {
             self.start().await?;
@@ -150,7 +151,8 @@ impl<'a> Calling<'a> {
     fn count_start(&mut self) {
         let now_ms = self.now_ms();
         if self.row.state != CallState::Started {
-            // What was sent before had no effect: nobody remembers this key yet.
+            // What was sent before had no effect, and the generation may have been raised meanwhile: nobody remembers this key yet.
+            self.row.key = self.key();
             (self.row.starts, self.row.unheard, self.row.first_ms) = (0, 0, now_ms);
         }
         self.row.starts += 1;
@@ -349,10 +351,13 @@ impl<'a> Calling<'a> {
     /// From now on it has another key, and nothing was sent with that.
     fn renew(&mut self) {
         self.row.generation += 1;
-        let (step, call) = (&*self.row.step, self.row.call);
-        self.row.key = self.calls.item.key(step, call, self.policy.once_per_lane, self.row.generation).into();
         (self.row.state, self.row.starts, self.row.unheard) = (CallState::NotSent, 0, 0);
         self.same = 0;
+    }
+
+    fn key(&self) -> Arc<str> {
+        let CallRow { step, call, generation, .. } = &self.row;
+        self.calls.item.key(step, *call, self.policy.once_per_lane, *generation).into()
     }
 
     async fn note(&mut self) -> Result<(), JobError> {

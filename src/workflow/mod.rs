@@ -15,6 +15,7 @@ mod keys;
 mod leaf;
 mod names;
 mod params;
+mod places;
 mod roots;
 mod schema;
 mod secrecy;
@@ -22,18 +23,19 @@ mod settings;
 mod shape;
 mod tests;
 mod tree;
+mod warning;
 
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Result};
 use crate::expression::Params;
-use crate::job::{ConfigError, JobKind, Jobs, Keys, Within};
-use check::Finding;
+use crate::job::{JobKind, Jobs, Keys, Within};
 use decode::{Decoder, Field};
 use names::Known;
 pub use params::{Param, ParamType};
@@ -41,7 +43,9 @@ pub use schema::schema;
 use settings::FileFields;
 pub use settings::{BatchSettings, JobSettings, OnFailure, OrderSettings, Settings, StopRule};
 pub use tests::{Dropped, TestAnswer, TestAssert, TestCase};
-use tree::{Entry, LONGEST_FILE, Node, NodeKind, Spot};
+use tree::{LONGEST_FILE, Node, NodeKind, Spot};
+use warning::Doubt;
+pub use warning::Warning;
 
 /// How many mistakes of a file are told.
 const MOST_TOLD: usize = 200;
@@ -68,6 +72,7 @@ pub struct Workflow {
     root: Arc<Node>,
     schema: Arc<Value>,
     known: Known,
+    warnings: Vec<Warning>,
     /// The job, if it is one of the program's.
     job: Option<JobKind>,
 }
@@ -115,10 +120,11 @@ impl Workflow {
         let (params, wrong_params) = params::declared(&root, &file, base);
         errors.extend(wrong_params);
         let scalar = |key| root.get(key).and_then(|entry| entry.value.scalar()).map(|scalar| scalar.text.clone());
-        let workflow = Self {
+        let mut workflow = Self {
             name: scalar("name").unwrap_or_default(),
             description: scalar("description"),
             known: known(&root),
+            warnings: Vec::new(),
             job: job_of(&root, jobs),
             params,
             text: text.to_string(),
@@ -129,6 +135,7 @@ impl Workflow {
         };
         let defaults = workflow.params.iter().filter_map(|param| Some((param.name.clone(), param.default.clone()?)));
         let decoded = workflow.decode(&Params::new(Value::Object(defaults.collect())));
+        workflow.warnings = workflow.warn(&decoded);
         errors.extend(decoded.errors);
         errors.extend(params::in_tests(&workflow.root, &workflow.params, &workflow.file, base));
         match all(errors) {
@@ -160,11 +167,15 @@ impl Workflow {
         }
     }
 
+    /// What is allowed in the file and most likely not meant, in its order.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
     /// What `fanfold test` plays, in the order of the file.
     pub fn tests(&self) -> Vec<TestCase> {
-        let sections = self.decode(&Params::new(Value::Object(serde_json::Map::new()))).sections;
-        let tests = sections.into_iter().find(|(name, _)| name == "tests");
-        tests.and_then(|(_, tests)| serde_json::from_value(tests).ok()).unwrap_or_default()
+        let decoded = self.decode(&Params::new(Value::Object(serde_json::Map::new())));
+        decoded.section("tests").unwrap_or_default()
     }
 
     /// Fills in the params of a test; those that it does not give have their defaults.
@@ -176,31 +187,6 @@ impl Workflow {
         self.bind(&given, &self.base)
     }
 
-    /// The mistakes that the job itself found in its settings, each with the place of the setting.
-    pub fn place_config_error(&self, error: &ConfigError) -> Error {
-        // There is at least the one.
-        Error::all(self.config_errors(error)).unwrap_or_else(|| Error::bug(error.to_string()))
-    }
-
-    fn config_errors(&self, error: &ConfigError) -> Vec<Error> {
-        let job = self.known.job.as_str();
-        let setting = error.setting.as_str();
-        let path = if setting.is_empty() { format!("job.{job}") } else { format!("job.{job}.{setting}") };
-        let detail = format!("`{path}`: {}", error.detail);
-        let told = if error.surroundings { Error::surroundings(detail) } else { Error::refused(detail) };
-        let told = told.at(Some(self.spot(&path).in_file(&self.file)));
-        let told = match &error.hint {
-            Some(hint) => told.hint(hint),
-            None => told,
-        };
-        std::iter::once(told).chain(error.more.iter().flat_map(|error| self.config_errors(error))).collect()
-    }
-
-    /// Where the setting with this path is, or the nearest thing around it.
-    pub fn place_of(&self, path: &str) -> Place {
-        self.spot(path).in_file(&self.file)
-    }
-
     fn fill(&self, params: Params) -> Result<Bound> {
         let Decoded { value, errors, secrets, .. } = self.decode(&params);
         if let Some(error) = all(errors) {
@@ -209,7 +195,7 @@ impl Workflow {
         let fields = check::typed::<FileFields>("", &value.unwrap_or_default()).map_err(|finding| self.told(finding))?;
         match fields.settings() {
             Some(settings) => Ok(Bound { params, settings, secrets }),
-            None => Err(Error::refused("`job` needs one job").at(Some(self.spot("job").in_file(&self.file)))),
+            None => Err(Error::refused("`job` needs one job").at(Some(self.place_of("job")))),
         }
     }
 
@@ -221,17 +207,18 @@ impl Workflow {
             known: &self.known,
             params,
             errors: Vec::new(),
+            doubts: Vec::new(),
             secrets: BTreeSet::new(),
             open: false,
             sections: Vec::new(),
         };
         let value = decoder.value(&self.root, &self.schema, &Field::root());
-        let Decoder { mut errors, sections, secrets, .. } = decoder;
+        let Decoder { mut errors, sections, secrets, doubts, .. } = decoder;
         let findings = sections.iter().flat_map(|(name, value)| check::section(name, value, &self.known));
         errors.extend(findings.map(|finding| self.told(finding)));
         errors.extend(check::together(&self.root).into_iter().map(|finding| self.told(finding)));
         errors.extend(sections.iter().filter(|(name, _)| name == "job").flat_map(|(_, value)| self.check_job(value)));
-        Decoded { value, errors, secrets, sections }
+        Decoded { value, errors, secrets, sections, doubts }
     }
 
     /// What the job may know of the workflow around it.
@@ -251,49 +238,22 @@ impl Workflow {
     /// What only the job's own types can say of its settings.
     fn check_job(&self, section: &Value) -> Vec<Error> {
         let Some(job) = &self.job else { return Vec::new() };
+        let checked = section.get(job.name).map_or(Ok(()), |config| job.check(config, &self.within()));
+        let mut errors = checked.map_or_else(|error| self.config_errors(&error), |()| Vec::new());
         if job.whole_batch && self.root.get("order").is_some() {
             let detail =
                 format!("`order`: the job `{}` takes whole batches at once, so nothing in them comes in order", job.name);
-            return vec![Error::refused(detail).at(Some(self.place_of("order"))).hint("remove `order`")];
+            errors.push(Error::refused(detail).at(Some(self.place_of("order"))).hint("remove `order`"));
         }
-        let checked = section.get(job.name).map_or(Ok(()), |config| job.check(config, &self.within()));
-        checked.map_or_else(|error| self.config_errors(&error), |()| Vec::new())
+        errors
     }
+}
 
-    fn told(&self, finding: Finding) -> Error {
-        let error = Error::refused(format!("`{}`: {}", finding.path, finding.detail));
-        let error = error.at(Some(self.spot(&finding.path).in_file(&self.file)));
-        match finding.hint {
-            Some(hint) => error.hint(hint),
-            None => error,
-        }
-    }
-
-    /// Where the setting with this path is, or the nearest thing around it. A key may have points in it itself.
-    fn spot(&self, path: &str) -> Spot {
-        let mut node: &Node = &self.root;
-        let mut at = Spot::START;
-        let mut rest = path;
-        while !rest.is_empty() {
-            let found = match &node.kind {
-                NodeKind::Map(entries) => {
-                    let behind = |entry: &Entry| {
-                        rest.strip_prefix(entry.key.as_str()).filter(|left| left.is_empty() || left.starts_with(['.', '[']))
-                    };
-                    let fits = entries.iter().filter_map(|entry| Some((entry, behind(entry)?)));
-                    fits.max_by_key(|(entry, _)| entry.key.len()).map(|(entry, left)| (&entry.value, entry.key_at, left))
-                }
-                NodeKind::List(nodes) => {
-                    let index = rest.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-                    let element = index.and_then(|(index, left)| Some((nodes.get(index.parse::<usize>().ok()?)?, left)));
-                    element.map(|(node, left)| (node, node.at, left))
-                }
-                NodeKind::Scalar(_) => None,
-            };
-            let Some((next, next_at, left)) = found else { return at };
-            (node, at, rest) = (next, next_at, left.strip_prefix('.').unwrap_or(left));
-        }
-        node.at
+impl Decoded {
+    /// A top-level setting as its type, if it is there and has no mistake.
+    fn section<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let (_, value) = self.sections.iter().find(|(found, _)| found == name)?;
+        T::deserialize(value).ok()
     }
 }
 
@@ -306,6 +266,8 @@ struct Decoded {
     secrets: BTreeSet<String>,
     /// The top-level settings that are known already and have no mistake.
     sections: Vec<(String, Value)>,
+    /// What is most likely not meant.
+    doubts: Vec<Doubt>,
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

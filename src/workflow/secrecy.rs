@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::check::{Finding, is_name};
 use super::names::Known;
+use super::roots::Roots;
 use super::shape::is_expression;
 use crate::expression::Name;
 use crate::secrets::SecretSource;
@@ -57,6 +58,7 @@ pub(super) fn check_redact(paths: &[String], known: &Known) -> Vec<Finding> {
                     .hint("name the attributes, such as `item.email`"),
                 ("body", Some(_)) => wrong(format!("`{text}` is of an answer, here parts of the item are named"))
                     .hint("a job that makes calls has a `redact` of its own"),
+                (root, _) if Roots::is_one(root) => wrong(format!("`{text}` is not of the item")),
                 _ => wrong(format!("`{text}` is not of the item")).hint(format!("did you mean `item.{text}`?")),
             },
         };

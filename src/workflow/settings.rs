@@ -188,7 +188,7 @@ pub(super) struct FileFields {
     outage: Outage,
     /// What of an item is neither shown nor told, such as `item.email`: it is `***` in results, and in what is said of the item.
     #[serde(default)]
-    #[schemars(with = "Vec<String>")]
+    #[schemars(with = "Vec<String>", extend("x-fanfold-scope" = []))]
     redact: Redact,
     /// How long one try at an item may take, such as `30s`; a job that takes whole batches has it for a try at a batch. A try that
     /// takes longer is cut off, and the item is failed: `Item.TimedOut`. Default without end.

@@ -1,6 +1,7 @@
 //! fanfold with the jobs of its tests: they write what they do into a log of their own, which is the judge, and misbehave on demand.
 
 mod asks;
+mod pay;
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -8,7 +9,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use fanfold::{Attempt, ConfigError, Job, JobError, Jobs, Repeat, Setup, Work};
+use fanfold::expression::Scope;
+use fanfold::{Attempt, ConfigError, Job, JobError, Jobs, Repeat, Setting, Setup, Work};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -33,6 +35,9 @@ struct NoteConfig {
     /// Whether the log says with what each item begins: `begin KEY PREVIOUS`.
     #[serde(default)]
     previous: bool,
+    /// What an item says that never succeeds.
+    #[schemars(extend("x-fanfold-scope" = ["params", "item", "secrets"]))]
+    says: Option<Setting<String>>,
     /// Once there is such a file, no item misbehaves any more.
     cure: Option<PathBuf>,
 }
@@ -51,7 +56,7 @@ struct NoteItem {
     to: Option<String>,
 }
 
-struct Note<const KIND: u8>(NoteConfig);
+struct Note<const KIND: u8>(NoteConfig, Setup);
 
 const SAFE: u8 = 0;
 const UNSAFE: u8 = 1;
@@ -64,6 +69,12 @@ impl<const KIND: u8> Note<KIND> {
         let mut file = OpenOptions::new().append(true).create(true).open(&self.0.log).map_err(JobError::permanent)?;
         // One write: a line is in the log or not.
         file.write_all(format!("{what} {id}\n").as_bytes()).map_err(JobError::permanent)
+    }
+
+    fn says(&self, attempt: &Attempt<'_>) -> String {
+        let scope = attempt.scope().with("secrets", self.1.secrets());
+        let said = self.0.says.as_ref().map(|says| says.get(&scope));
+        said.unwrap_or_else(|| Ok("never".to_string())).unwrap_or_else(|error| error.to_string())
     }
 
     fn is_there(path: Option<&PathBuf>) -> bool {
@@ -97,7 +108,7 @@ impl<const KIND: u8> Job for Note<KIND> {
     type Output = Value;
 
     fn new(config: NoteConfig, setup: &Setup) -> Result<Self, ConfigError> {
-        let job = Self(config);
+        let job = Self(config, setup.clone());
         if job.0.made {
             job.log("made", setup.run()).map_err(|error| ConfigError::new("log", error.to_string()).surroundings())?;
         }
@@ -125,7 +136,7 @@ impl<const KIND: u8> Job for Note<KIND> {
                 }
                 "transient" => return Err(JobError::transient("try again")),
                 "throttled" => return Err(JobError::throttled(Some(Duration::from_millis(20)), "slow down")),
-                "permanent" => return Err(JobError::permanent("never").named("Note.Never")),
+                "permanent" => return Err(JobError::permanent(self.says(attempt)).named("Note.Never")),
                 "unknown" => return Err(JobError::unknown("who knows")),
                 "skip" => return Err(JobError::skipped("not this one")),
                 "full" => return Err(JobError::surroundings("the disk of the partner is full")),
@@ -149,7 +160,7 @@ impl<const KIND: u8> Job for Note<KIND> {
         results
     }
 
-    fn destination(&self, value: &Value, _: &fanfold::expression::Scope<'_>) -> Result<Option<String>, JobError> {
+    fn destination(&self, value: &Value, _: &Scope<'_>) -> Result<Option<String>, JobError> {
         let item: NoteItem = serde_json::from_value(value.clone()).map_err(JobError::permanent)?;
         Ok(item.to)
     }
@@ -171,6 +182,7 @@ fn main() -> ExitCode {
         .with::<Note<WHOLE>>()
         .with::<Note<CPU>>()
         .with::<Note<PUBLISHING>>()
-        .with::<asks::Asks>();
+        .with::<asks::Asks>()
+        .with::<pay::Pay>();
     fanfold::main(jobs)
 }

@@ -96,9 +96,21 @@ fn every_lane_comes_in_order_and_the_largest_first() {
     let last = finished(&lines);
     assert_eq!(last["items"]["succeeded"], 400);
     assert_eq!(last["batches"], listed["bundles"]);
-    // The first to begin is in the longest lane.
-    let first = entries(&stage).remove(0).1;
-    assert_eq!(lanes[first[1..].parse::<usize>().unwrap()], **longest);
+}
+
+#[test]
+fn one_by_one_the_lanes_come_largest_first_and_each_whole() {
+    let stage = Stage::new();
+    let lanes = mixed(&mut fastrand::Rng::with_seed(2), 100, 12);
+    let settings = "order: { by: \"{{ item.lane }}\", concurrency: 1 }\nmax_concurrency: 1";
+    stage.items(items(&lanes)).flow_of("note", "previous: true", settings);
+    stage.finished(0, &["run", "flow.yaml"]);
+    let mut sizes: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    lanes.iter().enumerate().for_each(|(n, lane)| sizes.entry(lane).or_default().push(n));
+    let mut expected: Vec<Vec<usize>> = sizes.into_values().collect();
+    expected.sort_by_key(|items| (std::cmp::Reverse(items.len()), items[0]));
+    let expected: Vec<String> = expected.concat().into_iter().map(|n| format!("i{n}")).collect();
+    assert_eq!(begun(&stage), expected);
 }
 
 #[test]

@@ -9,6 +9,8 @@ use super::address;
 use super::check_names;
 use super::check_step;
 use super::config::{Auth, HttpChainConfig};
+use super::redaction;
+use super::steps::StepConfig;
 use crate::expression::Setting;
 use crate::job::{ConfigError, Within};
 use crate::units::write_duration;
@@ -46,13 +48,11 @@ impl HttpChainConfig {
         timeout(&mut mistakes, "timeout", self.timeout);
         response(&mut mistakes, "max_response", self.max_response);
         for (index, path) in self.redact.iter().enumerate() {
-            let mut parts = path.split('.');
-            let fine = matches!(parts.next(), Some("body" | "headers")) && parts.clone().next().is_some();
-            if !fine || parts.any(str::is_empty) {
-                let hint = format!("did you mean `body.{path}`?");
+            if redaction::read(path).is_none() {
                 let detail =
                     format!("`{path}` is no part of an answer: expected a path such as `body.card` or `headers.set-cookie`");
-                mistakes.hint(format!("redact[{index}]"), detail, hint);
+                let name = path.rsplit('.').next().filter(|name| !name.is_empty()).unwrap_or("card");
+                mistakes.hint(format!("redact[{index}]"), detail, format!("did you mean `body.{name}`?"));
             }
         }
         for index in 0..self.steps.len() {
@@ -66,14 +66,14 @@ impl HttpChainConfig {
         }
     }
 
-    /// Whether requests carry what must not be read by others.
-    pub(super) fn has_secrets(&self) -> bool {
-        let secret = |setting: &Setting<Option<String>>| {
+    /// Whether the requests of a step, or those of any, carry what must not be read by others.
+    fn has_secrets(&self, step: Option<&StepConfig>) -> bool {
+        let is_secret = |setting: &Setting<Option<String>>| {
             setting.expression().is_some_and(|expression| expression.names().iter().any(|name| name.root() == "secrets"))
         };
-        self.auth.is_some()
-            || self.headers.values().any(secret)
-            || self.steps.iter().any(|step| step.headers.values().any(secret))
+        let steps = step.map_or(self.steps.as_slice(), std::slice::from_ref);
+        let own = steps.iter().flat_map(|step| step.headers.values());
+        self.auth.is_some() || self.headers.values().chain(own).any(is_secret)
     }
 
     fn check_base(&self, mistakes: &mut Mistakes) -> Option<Url> {
@@ -89,26 +89,21 @@ impl HttpChainConfig {
                 "give it to each step as `query`",
             );
         }
-        self.check_host(mistakes, "base_url", &url);
+        self.check_host(mistakes, "base_url", &url, None);
         Some(url)
     }
 
     /// A host that the workflow names must be one that may be called, and that secrets may be sent to.
-    pub(super) fn check_host(&self, mistakes: &mut Mistakes, setting: &str, url: &Url) {
+    pub(super) fn check_host(&self, mistakes: &mut Mistakes, setting: &str, url: &Url, step: Option<&StepConfig>) {
         if !self.allow_link_local && address::refused_host(url) {
             let host = url.host_str().unwrap_or_default();
             let detail = format!("`{host}` is a link-local address, where clouds keep the credentials of a machine");
             mistakes.hint(setting, detail, "if it is meant, add `allow_link_local: true`");
         }
-        if self.sends_openly(url) {
+        if url.scheme() == "http" && !self.allow_http && !address::is_loopback(url) && self.has_secrets(step) {
             let detail = format!("`{url}` would carry secrets over plain http to another machine");
             mistakes.hint(setting, detail, "use `https://`, or add `allow_http: true`");
         }
-    }
-
-    /// Whether a request there would show secrets to everyone on the way, and the workflow does not allow it.
-    pub(super) fn sends_openly(&self, url: &Url) -> bool {
-        url.scheme() == "http" && !self.allow_http && self.has_secrets() && !address::is_loopback(url)
     }
 
     fn check_auth(&self, mistakes: &mut Mistakes) {
@@ -116,7 +111,7 @@ impl HttpChainConfig {
             Some(Auth::Header(header)) => headers(mistakes, "auth.header.name", std::iter::once(&header.name)),
             Some(Auth::Oauth2(oauth)) => {
                 if let Some(url) = url(mistakes, "auth.oauth2.token_url", &oauth.token_url) {
-                    self.check_host(mistakes, "auth.oauth2.token_url", &url);
+                    self.check_host(mistakes, "auth.oauth2.token_url", &url, None);
                 }
                 for (name, setting) in [("client_id", &oauth.client_id), ("client_secret", &oauth.client_secret)] {
                     let names = setting.expression().map(|expression| expression.names()).unwrap_or_default();

@@ -4,6 +4,7 @@ use url::Url;
 
 use super::check::{self, Mistakes};
 use super::config::{Auth, HttpChainConfig, Statuses};
+use super::step::KEY_HEADER;
 use super::steps::{OnUnknownConfig, OncePer, Paginate, Poll, StepConfig};
 use crate::job::{Keys, Within};
 use crate::units::write_duration;
@@ -125,7 +126,7 @@ fn check_request(mistakes: &mut Mistakes, config: &HttpChainConfig, index: usize
                 None => mistakes.add(at(setting), detail),
             }
         } else if let (false, Some(sample)) = (url.is_path(), url.sample(base)) {
-            config.check_host(mistakes, &at(setting), &sample);
+            config.check_host(mistakes, &at(setting), &sample, Some(step));
         }
     }
 }
@@ -233,9 +234,10 @@ fn check_effect(mistakes: &mut Mistakes, index: usize, step: &StepConfig, within
         }
         if let Some(header) = &key.header {
             check::headers(mistakes, &at("idempotency.header"), std::iter::once(header));
-            if step.headers.keys().any(|name| name.eq_ignore_ascii_case(header)) {
-                mistakes.hint(at(&format!("headers.{header}")), "it is the header field of `idempotency`", "remove it");
-            }
+        }
+        let header = key.header.as_deref().unwrap_or(KEY_HEADER);
+        if let Some(own) = step.headers.keys().find(|name| name.eq_ignore_ascii_case(header)) {
+            mistakes.hint(at(&format!("headers.{own}")), "it is the header field of `idempotency`", "remove it");
         }
     }
     if step.is_safe() {

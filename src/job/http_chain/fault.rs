@@ -46,38 +46,38 @@ impl Body for Watched {
 }
 
 /// Why there is no answer at all. `begun` is that of the request's [`Watched`] body, if it has one.
-pub(super) fn before_answer(error: &reqwest::Error, begun: Option<&AtomicBool>) -> NoAnswer {
+pub(super) fn before_answer(error: &reqwest::Error, host: &str, begun: Option<&AtomicBool>) -> NoAnswer {
     let cause = deepest(error);
-    if let Some(refused) = find::<RefusedAddress>(error) {
+    if let Some(refused) = all::<RefusedAddress>(error).next() {
         return NoAnswer::Refused(refused.to_string());
     }
     if error.is_builder() {
-        return NoAnswer::Refused(format!("the request cannot be made: {cause}"));
+        return NoAnswer::Refused(format!("the request to `{host}` cannot be made: {cause}"));
     }
     if error.is_dns() {
         // The one answer of a resolver that may be another one in a moment.
         return match cause.contains("emporary failure") {
-            true => NoAnswer::NotSent(format!("its name cannot be resolved just now: {cause}")),
-            false => NoAnswer::Surroundings(format!("no one knows its name: {cause}")),
+            true => NoAnswer::NotSent(format!("`{host}` cannot be resolved just now: {cause}")),
+            false => NoAnswer::Surroundings(format!("`{host}` is a name that no one knows: {cause}")),
         };
     }
     if error.is_connect() {
         if error.is_timeout() {
-            return NoAnswer::NotSent("no connection within its time".to_string());
+            return NoAnswer::NotSent(format!("no connection to `{host}` within its time"));
         }
         // What TLS has to say comes as an error of this kind, whatever library says it.
-        return match find::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::InvalidData) {
-            true => NoAnswer::Surroundings(format!("no trusted connection: {cause}")),
-            false => NoAnswer::NotSent(format!("no connection: {cause}")),
+        return match all::<io::Error>(error).any(|error| error.kind() == io::ErrorKind::InvalidData) {
+            true => NoAnswer::Surroundings(format!("no trusted connection to `{host}`: {cause}")),
+            false => NoAnswer::NotSent(format!("no connection to `{host}`: {cause}")),
         };
     }
     let never_begun = begun.is_some_and(|begun| !begun.load(Ordering::SeqCst));
-    if never_begun || find::<hyper::Error>(error).is_some_and(hyper::Error::is_canceled) || find::<h2::Error>(error).is_some_and(was_refused) {
-        return NoAnswer::NotSent(format!("the connection was closed before anything was sent: {cause}"));
+    if never_begun || all::<hyper::Error>(error).any(hyper::Error::is_canceled) || all::<h2::Error>(error).any(was_refused) {
+        return NoAnswer::NotSent(format!("`{host}` closed the connection before anything was sent: {cause}"));
     }
     match error.is_timeout() {
-        true => NoAnswer::TimedOut("no answer within its time".to_string()),
-        false => NoAnswer::Lost(format!("the connection broke before there was an answer: {cause}")),
+        true => NoAnswer::TimedOut(format!("no answer from `{host}` within its time")),
+        false => NoAnswer::Lost(format!("the connection to `{host}` broke before there was an answer: {cause}")),
     }
 }
 
@@ -88,7 +88,7 @@ pub(super) fn in_answer(error: &reqwest::Error, status: u16, length: u64) -> NoA
         return NoAnswer::TimedOut(format!("the answer, a {status}, was not whole within its time, {length} bytes had come"));
     }
     // What is wrong with the connection comes from hyper; what is left is what is wrong with the bytes.
-    match error.is_decode() && find::<hyper::Error>(error).is_none() {
+    match error.is_decode() && all::<hyper::Error>(error).next().is_none() {
         true => NoAnswer::Unusable { status, cause: format!("the body cannot be decompressed: {cause}") },
         false => NoAnswer::Lost(format!("the answer, a {status}, broke off after {length} bytes: {cause}")),
     }
@@ -101,16 +101,9 @@ fn was_refused(error: &h2::Error) -> bool {
     error.is_remote() && (graceful || refused)
 }
 
-/// The error of this type among an error's causes.
-fn find<T: Error + 'static>(error: &(dyn Error + 'static)) -> Option<&T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<T>() {
-            return Some(found);
-        }
-        next = cause(error);
-    }
-    None
+/// The errors of this type among an error and its causes.
+fn all<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a T> {
+    std::iter::successors(Some(error), |error| cause(*error)).filter_map(|error| error.downcast_ref::<T>())
 }
 
 /// What lies at the bottom of an error, in words, without the URL.

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::config::{Auth, HttpChainConfig};
-use crate::base64::{STANDARD_PADDED, base64};
+use crate::base64::{STANDARD, base64};
 use crate::expression::{ExpressionError, Scope, Setting};
+
+/// The header field of nearly all credentials.
+const AUTHORIZATION: &str = "authorization";
 
 /// A text that is never shown.
 pub(super) struct Tainted(String);
@@ -90,6 +93,11 @@ impl Headers {
         Ok(all)
     }
 
+    /// The names of the secret ones.
+    pub fn secret_names(&self) -> impl Iterator<Item = &str> {
+        self.secret.iter().map(|(name, _)| name.as_str()).chain(self.secret_each.iter().map(|(name, _)| name.as_str()))
+    }
+
     /// Adds the secret ones; `scope` knows the secrets.
     ///
     /// # Errors
@@ -98,14 +106,13 @@ impl Headers {
         to.extend(self.secret.iter().map(|(name, value)| (name.clone(), value.0.clone())));
         render(&self.secret_each, scope, to)
     }
-
-    /// The names of the secret ones.
-    pub fn secret_names(&self) -> impl Iterator<Item = &str> {
-        self.secret.iter().map(|(name, _)| name.as_str()).chain(self.secret_each.iter().map(|(name, _)| name.as_str()))
-    }
 }
 
-fn render(settings: &[(String, Setting<Option<String>>)], scope: &Scope<'_>, to: &mut Vec<(String, String)>) -> Result<(), Wrong> {
+fn render(
+    settings: &[(String, Setting<Option<String>>)],
+    scope: &Scope<'_>,
+    to: &mut Vec<(String, String)>,
+) -> Result<(), Wrong> {
     for (name, setting) in settings {
         let value = setting.get(scope).map_err(|error| (format!("headers.{name}"), error))?;
         to.extend(value.map(|value| (name.clone(), value)));
@@ -120,7 +127,7 @@ pub(super) enum Credentials {
     /// A header field that is the same for all items.
     Fixed(String, Tainted),
     /// One that is worked out for each.
-    Each(Auth),
+    Each(String, Auth),
     /// A token that has to be fetched.
     Token,
 }
@@ -138,7 +145,11 @@ impl Credentials {
         };
         let names = |setting: &Setting<String>| setting.expression().map(|expression| expression.names()).unwrap_or_default();
         if settings.iter().any(|setting| names(setting).iter().any(|name| name.root() == "item")) {
-            return Ok(Self::Each(auth.clone()));
+            let name = match auth {
+                Auth::Header(header) => header.name.to_ascii_lowercase(),
+                _ => AUTHORIZATION.to_string(),
+            };
+            return Ok(Self::Each(name, auth.clone()));
         }
         let (name, value) = header(auth, scope).map_err(|error| ("auth".to_string(), error))?;
         Ok(Self::Fixed(name, Tainted(value)))
@@ -152,7 +163,7 @@ impl Credentials {
         let (name, value) = match self {
             Self::None | Self::Token => return Ok(()),
             Self::Fixed(name, value) => (name.clone(), value.0.clone()),
-            Self::Each(auth) => header(auth, scope).map_err(|error| ("auth".to_string(), error))?,
+            Self::Each(_, auth) => header(auth, scope).map_err(|error| ("auth".to_string(), error))?,
         };
         if !to.iter().any(|(own, _)| *own == name) {
             to.push((name, value));
@@ -162,12 +173,13 @@ impl Credentials {
 }
 
 fn header(auth: &Auth, scope: &Scope<'_>) -> Result<(String, String), ExpressionError> {
-    let authorization = |value: String| ("authorization".to_string(), value);
+    let authorization = |value: String| (AUTHORIZATION.to_string(), value);
     Ok(match auth {
         Auth::Bearer(token) => authorization(format!("Bearer {}", token.get(scope)?)),
         Auth::Basic(basic) => {
             let both = format!("{}:{}", basic.user.get(scope)?, basic.password.get(scope)?);
-            authorization(format!("Basic {}", base64(both.as_bytes(), STANDARD_PADDED)))
+            let padding = "=".repeat((3 - both.len() % 3) % 3);
+            authorization(format!("Basic {}{padding}", base64(both.as_bytes(), STANDARD)))
         }
         Auth::Header(header) => (header.name.to_ascii_lowercase(), header.value.get(scope)?),
         Auth::Oauth2(_) => authorization(String::new()),

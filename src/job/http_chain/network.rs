@@ -16,6 +16,7 @@ use reqwest::{Certificate, Client, Method, Request, Response, redirect, retry};
 
 use super::address::{self, Resolver};
 use super::fault::{self, Watched};
+use super::request::host;
 use crate::call::{Answer, NoAnswer};
 use crate::job::{JobError, Sent, Wire, WireRequest};
 
@@ -80,13 +81,16 @@ impl Network {
     async fn send(&self, request: WireRequest) -> Result<Answer, NoAnswer> {
         if !self.allow_link_local && address::refused_host(&request.url) {
             let host = request.url.host_str().unwrap_or_default();
-            return Err(NoAnswer::Refused(format!("`{host}` is a link-local address, where clouds keep the credentials of a machine")));
+            return Err(NoAnswer::Refused(format!(
+                "`{host}` is a link-local address, where clouds keep the credentials of a machine"
+            )));
         }
         let client = if address::is_loopback(&request.url) { &self.direct } else { &self.client };
         let most = request.max_response;
         let method = Method::from_bytes(request.method.as_bytes());
         let method = method.map_err(|_| NoAnswer::Refused(format!("`{}` is not a method", request.method)))?;
         let is_head = method == Method::HEAD;
+        let host = host(&request.url);
         let mut sent = Request::new(method, request.url);
         *sent.headers_mut() = headers(&request.headers)?;
         *sent.timeout_mut() = Some(request.timeout);
@@ -97,7 +101,7 @@ impl Network {
         });
         match client.execute(sent).await {
             Ok(response) => read(response, most, is_head).await,
-            Err(error) => Err(fault::before_answer(&error, begun.as_deref())),
+            Err(error) => Err(fault::before_answer(&error, &host, begun.as_deref())),
         }
     }
 }
@@ -132,7 +136,10 @@ async fn read(mut response: Response, most: u64, is_head: bool) -> Result<Answer
         headers.push((name.as_str().to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
     }
     if fields > MOST_HEADERS {
-        return Err(NoAnswer::Unusable { status, cause: format!("the header fields have {fields} bytes, at most {MOST_HEADERS} are kept") });
+        return Err(NoAnswer::Unusable {
+            status,
+            cause: format!("the header fields have {fields} bytes, at most {MOST_HEADERS} are kept"),
+        });
     }
     if !is_head && response.content_length().is_some_and(|length| length > most) {
         return Err(too_large());

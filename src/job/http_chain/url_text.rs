@@ -34,22 +34,9 @@ impl UrlText {
         self.expression.as_ref()
     }
 
-    /// As it is written.
-    pub(super) fn text(&self) -> &str {
-        &self.text
-    }
-
     /// Whether it begins with an expression, which may be a whole URL.
     fn begins_with_expression(&self) -> bool {
         self.expression.as_ref().is_some_and(|expression| expression.pieces().next().is_some_and(|first| first.text().is_none()))
-    }
-
-    /// Whether its beginning is only known for each item.
-    pub(super) fn is_given(&self) -> bool {
-        let named = |expression: &Expression| {
-            expression.pieces().next().is_some_and(|first| first.names().iter().all(|name| name.root() == "params"))
-        };
-        self.begins_with_expression() && !self.expression.as_ref().is_some_and(named)
     }
 
     /// Whether it is put behind `base_url`.

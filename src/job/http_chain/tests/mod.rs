@@ -1,0 +1,8 @@
+//! What the job does, against servers on this machine.
+
+mod auth;
+mod chain;
+mod network;
+mod secrecy;
+mod server;
+mod stage;
