@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench permits` shows all; each measurement is a process of its own, which this program starts.
 
+#![allow(clippy::print_stdout, reason = "it tells its figures")]
+
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::process::Command;
