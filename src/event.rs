@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::item::ItemKey;
-use crate::lane::Lanes;
+use crate::lane::{Calls, Lanes};
 use crate::outcome::{Counts, Outcome};
 use crate::report::Report;
 
@@ -32,6 +32,8 @@ pub enum Event {
         batches: u64,
         /// How the items lie in lanes, if they are in order.
         lanes: Option<Lanes>,
+        /// How many calls what is pending makes at least, if the job calls others.
+        calls: Option<Calls>,
     },
     /// Something that the user should know and that stops nothing.
     Warning(String),

@@ -97,7 +97,7 @@ pub use expression::Setting;
 pub use item::{Item, ItemKey};
 pub use job::{Attempt, ConfigError, Job, JobError, Jobs, Keys, Repeat, Setup, Within, Work};
 pub use job::{Call, OnUnknown, Probed, Sender, Sent, StepPolicy, StepRepeat};
-pub use lane::Lanes;
+pub use lane::{Calls, Lanes};
 pub use local::{Run, Session, StateFolder};
 pub use outcome::{Counts, Failure, ItemStatus, Outcome, RunStatus, Tolerance};
 pub use rate::{Outage, Rate, Rates};

@@ -10,7 +10,7 @@ use super::{Surroundings, report};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::local::{Redrive, Run, RunFolder, Session, dry_run};
-use crate::observe::{JsonLines, Watcher, count, items, list, say, shown};
+use crate::observe::{JsonLines, Watcher, calls, count, items, list, say, shown};
 use crate::outcome::RunStatus;
 use crate::workflow::{Bound, Workflow};
 
@@ -281,6 +281,9 @@ fn preview(workflow: &Workflow, bound: &Bound, at: &Surroundings) -> Result<u8> 
         count(preview.skipped),
         count(preview.failed)
     ));
+    if let Some(planned) = &preview.calls {
+        say(calls(planned));
+    }
     Ok(0)
 }
 

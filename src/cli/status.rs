@@ -71,7 +71,7 @@ fn follow(folder: &RunFolder, json: bool) -> Result<u8> {
     let observer = watcher.observer();
     let mut report = folder.report()?;
     let mut last = Instant::now();
-    observer.see(&Event::Listed { counts: report.items, batches: report.batches, lanes: report.lanes.clone() });
+    observer.see(&Event::Listed { counts: report.items, batches: report.batches, lanes: report.lanes.clone(), calls: None });
     while report.status == RunStatus::Running {
         std::thread::sleep(Duration::from_millis(250).saturating_sub(last.elapsed()));
         last = Instant::now();

@@ -13,14 +13,14 @@ use super::stop::Why;
 use crate::error::{Error, Result};
 use crate::expression::Scope;
 use crate::job::{AnyJob, Jobs, Setup};
-use crate::lane::Lanes;
+use crate::lane::{Calls, Lanes};
 use crate::reader::{self, Judged, Position, Row, Selection};
 use crate::secrets::Secrets;
 use crate::storage::Storages;
 use crate::workflow::{Bound, Workflow};
 
 /// What a run would do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Preview {
     /// Items in the list.
     pub items: u64,
@@ -29,6 +29,9 @@ pub struct Preview {
     /// How the items would lie in lanes, if they are in order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lanes: Option<Lanes>,
+    /// How many calls that makes at least, if the job calls others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calls: Option<Calls>,
     /// Items that would be left out.
     pub skipped: u64,
     /// Items that would fail before the job sees them.
@@ -104,6 +107,8 @@ pub async fn dry_run(workflow: &Workflow, bound: &Bound, jobs: &Jobs, first: usi
                 preview.first.push(item);
             }
         }
+        let done = preview.items - preview.skipped - preview.failed;
+        preview.calls = Calls::of(done, preview.lanes.as_ref(), (job.calls(), job.calls_per_lane()), &settings.rate);
         Ok(preview)
     })
 }

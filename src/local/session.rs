@@ -26,6 +26,7 @@ use super::stop::{StopRule, Why};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Observer, Unobserved};
 use crate::job::{AnyJob, JobError, Setup};
+use crate::lane::{Calls, Lanes};
 use crate::lanes::{LaneKey, Plan, bundles_for};
 use crate::outcome::RunStatus;
 use crate::permits::HostPermits;
@@ -114,7 +115,7 @@ impl Run {
             if let (true, Ok(job)) = (cut_off, self.make_job(&setup)) {
                 let _ = job.ready().await;
             }
-            self.tell_list(&session)?;
+            self.tell_list(&session, None)?;
             return marks.settle().map(|()| None).map_err(|error| self.unwritable(&error));
         }
         let job = self.make_job(&setup)?;
@@ -132,7 +133,7 @@ impl Run {
         for warning in warnings(&input) {
             session.observer.see(&Event::Warning(warning));
         }
-        self.tell_list(&session)?;
+        self.tell_list(&session, Some(&job))?;
         let marks = Arc::new(marks);
         let discreet = Discreet::new(self.bound.settings.redact.clone(), Arc::clone(&setup.secrets));
         let why = self.map(session, job, input, Arc::clone(&marks), number, discreet).await?;
@@ -150,9 +151,16 @@ impl Run {
         Ok(marks)
     }
 
-    fn tell_list(&self, session: &Session) -> Result<()> {
+    /// Tells what there is to do; `job` makes the calls, if any.
+    fn tell_list(&self, session: &Session, job: Option<&Arc<dyn AnyJob>>) -> Result<()> {
         let (counts, batches) = (self.record.counts()?, self.record.batch_count()?);
-        session.observer.see(&Event::Listed { counts, batches, lanes: self.record.fact(LANES)? });
+        let lanes: Option<Lanes> = self.record.fact(LANES)?;
+        let is_new = counts.ended() == 0;
+        // Where nothing is done yet, those in no lane are known to need no call.
+        let items = counts.pending - lanes.as_ref().filter(|_| is_new).map_or(0, |plan| plan.without);
+        let each = job.map_or((0, 0), |job| (job.calls(), if is_new { job.calls_per_lane() } else { 0 }));
+        let calls = Calls::of(items, lanes.as_ref(), each, &self.bound.settings.rate);
+        session.observer.see(&Event::Listed { counts, batches, lanes, calls });
         Ok(())
     }
 

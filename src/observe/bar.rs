@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::View;
 use super::lines::FAILURES_TOLD;
-use super::words::{count, duration, item_line, items, list, waiting};
+use super::words::{calls, count, duration, item_line, items, list, waiting};
 use crate::event::{Event, Waiting};
 use crate::outcome::Counts;
 
@@ -83,9 +83,12 @@ impl View for Bar {
     fn show(&mut self, event: &Event, now: Instant) {
         match event {
             Event::Started { .. } => self.bar.set_message("reading the list"),
-            Event::Listed { counts, batches, lanes } => {
+            Event::Listed { counts, batches, lanes, calls: planned } => {
                 if lanes.is_some() {
                     self.bar.println(list(counts.total, *batches, lanes.as_ref()));
+                }
+                if let Some(planned) = planned {
+                    self.bar.println(calls(planned));
                 }
                 self.bar.set_style(style("{bar:30.cyan/dim} {percent:>3} %  {msg}"));
                 self.bar.set_length(counts.total);

@@ -50,10 +50,13 @@ fn object(event: &Event) -> Value {
         Event::Started { run, workflow, resumed } => {
             json!({ "event": "started", "run": run, "workflow": workflow, "resumed": resumed })
         }
-        Event::Listed { counts, batches, lanes } => {
+        Event::Listed { counts, batches, lanes, calls } => {
             let mut object = json!({ "event": "listed", "items": counts, "batches": batches });
             if let Some(lanes) = lanes {
                 object["lanes"] = json!(lanes);
+            }
+            if let Some(calls) = calls {
+                object["calls"] = json!(calls);
             }
             object
         }

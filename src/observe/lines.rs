@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::View;
 use super::out::say;
-use super::words::{batches, count, describe, item_line, items, list, waiting};
+use super::words::{batches, calls, count, describe, item_line, items, list, waiting};
 use crate::event::{Event, Progress, Waiting};
 
 /// How often a line says how far the run is.
@@ -48,12 +48,15 @@ impl Lines {
 impl View for Lines {
     fn show(&mut self, event: &Event, now: Instant) {
         match event {
-            Event::Listed { counts, batches: n, lanes } => {
+            Event::Listed { counts, batches: n, lanes, calls: planned } => {
                 let listed = match lanes {
                     Some(_) => list(counts.total, *n, lanes.as_ref()),
                     None => format!("{}, {}", items(counts.total), batches(*n)),
                 };
                 say(format_args!("{listed}: {}", describe(counts)));
+                if let Some(planned) = planned {
+                    say(calls(planned));
+                }
                 self.last = Some(now);
             }
             Event::Warning(text) => say(format_args!("warning: {text}")),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::out::shown;
 use crate::event::{Event, Waiting};
-use crate::lane::Lanes;
+use crate::lane::{Calls, Lanes};
 use crate::outcome::{Counts, ItemStatus, Outcome};
 use crate::rate::Rates;
 use crate::report::Report;
@@ -51,6 +51,20 @@ pub(crate) fn list(total: u64, in_batches: u64, in_lanes: Option<&Lanes>) -> Str
         n => format!("; {} in no lane", items(n)),
     };
     format!("{ordered}{longest}{without}")
+}
+
+/// `about 3,000 calls, at 50/s 60 s or more; the longest lane is 171 calls one after another`
+pub(crate) fn calls(calls: &Calls) -> String {
+    let number = |n: u64| if n == 1 { "1 call".to_string() } else { format!("{} calls", count(n)) };
+    let time = calls.limit.map_or(String::new(), |limit| {
+        let least = Duration::try_from_secs_f64(calls.total as f64 / limit).unwrap_or(Duration::MAX);
+        format!(", at {} {} or more", crate::units::write_rate(limit), duration(least))
+    });
+    let longest = match calls.longest_lane {
+        0 => String::new(),
+        n => format!("; the longest lane is {} one after another", number(n)),
+    };
+    format!("about {}{time}{longest}", number(calls.total))
 }
 
 /// `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`

@@ -19,6 +19,7 @@ mod order;
 mod partner;
 mod plugin;
 mod prune;
+mod rate;
 mod reader;
 mod readme;
 mod redrive;

@@ -128,6 +128,23 @@ fn people_are_told_how_long_the_longest_lane_is() {
 }
 
 #[test]
+fn how_many_calls_there_are_and_how_long_they_take_is_told_before() {
+    let stage = Stage::new();
+    let lanes: Vec<String> = (0..30).map(|n| if n % 3 == 0 { "c17".to_string() } else { format!("c{}", n % 7 + 100) }).collect();
+    stage.items(items(&lanes)).write(
+        "flow.yaml",
+        "fanfold: 1\nname: calls\nitems: { jsonl: { source: items.jsonl } }\norder: { by: \"{{ item.lane }}\" }\nrate: { limit: 2/s }\n\
+         job:\n  http_chain:\n    base_url: \"http://127.0.0.1:9\"\n    steps:\n\
+         \x20     - { name: customer, once_per: lane, get: \"/customers/{{ item.lane }}\" }\n\
+         \x20     - { name: a, get: \"/a/{{ item.id }}\" }\n      - { name: b, get: /b }\n",
+    );
+    let told = "about 68 calls, at 2/s 34 s or more; the longest lane is 21 calls one after another";
+    stage.run(&["run", "flow.yaml", "--dry-run"]).ended(0).says(told);
+    let preview = &stage.json(0, &["run", "flow.yaml", "--dry-run"])[0]["preview"];
+    assert_eq!(preview["calls"], json!({ "total": 68, "longest_lane": 21, "limit": 2.0 }));
+}
+
+#[test]
 fn a_run_in_order_survives_kills_at_any_moment() {
     for seed in 0..12 {
         kill_and_judge(seed);

@@ -151,6 +151,10 @@ job:
         self.command(&["run", "storm.yaml", "--as", "storm", "-p", &format!("api={}", self.partner.url)])
     }
 
+    fn arrivals(&self) -> u64 {
+        self.partner.control(&json!({}))["arrivals"].as_u64().unwrap()
+    }
+
     /// The orders with this status, as fanfold tells it.
     fn told(&self, status: &str) -> BTreeSet<String> {
         let lines = self.run(&["results", "storm"]).ended(0).lines();
@@ -351,8 +355,14 @@ fn kill_again_and_again(policy: Policy, kills: usize, seed: u64, customers: usiz
     let mut draw = fastrand::Rng::with_seed(seed);
     let mut storm = Storm::of(policy, customers, each, settings);
     for number in 0..kills {
-        let running = Running::of(storm.session());
-        std::thread::sleep(Duration::from_millis(draw.u64(20..120)));
+        let before = storm.arrivals();
+        let mut running = Running::of(storm.session());
+        // Each session gets somewhere, so that every kill is one in the middle of calls.
+        let far = before + draw.u64(1..12);
+        while storm.arrivals() < far && running.is_running() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_micros(draw.u64(0..5000)));
         storm.kills += 1;
         if running.kill().code.is_some() {
             println!("it was done after {number} kills");
@@ -362,13 +372,14 @@ fn kill_again_and_again(policy: Policy, kills: usize, seed: u64, customers: usiz
             storm.judge_between("in the middle");
         }
     }
+    assert!(storm.kills * 10 >= kills * 9, "done after {} kills, which is too early", storm.kills);
     storm.finish(&format!("{policy:?}, seed {seed}"));
     println!("{policy:?}: {} kills, {} calls repeated", storm.kills, repeats(&storm.partner.log()).values().sum::<usize>());
 }
 
 #[test]
 fn a_hundred_kills_lose_and_repeat_nothing() {
-    kill_again_and_again(Policy::Keyed, 100, fastrand::u64(..), 20, 25, "rate: { limit: 500/s }");
+    kill_again_and_again(Policy::Keyed, 100, fastrand::u64(..), 20, 40, "");
 }
 
 #[test]
@@ -376,7 +387,7 @@ fn a_hundred_kills_lose_and_repeat_nothing() {
 fn two_thousand_kills_lose_and_repeat_nothing() {
     std::thread::scope(|scope| {
         for policy in Policy::ALL {
-            scope.spawn(move || kill_again_and_again(policy, 500, fastrand::u64(..), 100, 30, "rate: { limit: 300/s }"));
+            scope.spawn(move || kill_again_and_again(policy, 500, fastrand::u64(..), 100, 50, ""));
         }
     });
 }
@@ -403,9 +414,9 @@ fn answers_that_are_lost_lose_and_repeat_nothing() {
     std::thread::scope(|scope| {
         for policy in Policy::ALL {
             scope.spawn(move || {
+                // Half of all answers would be an outage: see the virtual hours of `src/rehearsal/storms.rs`.
                 lose_answers(policy, 0.01, 10, 10);
                 lose_answers(policy, 0.1, 10, 4);
-                lose_answers(policy, 0.5, 4, 2);
             });
         }
     });
