@@ -25,7 +25,7 @@ pub struct Rate {
 #[serde(deny_unknown_fields, default)]
 pub struct Rates {
     /// Calls to one host in a time, such as `50/s`, `600/m` or `1000/h`: in any second no more than this and `burst`.
-    #[serde(with = "crate::units::optional_rate")]
+    #[serde(with = "crate::units::optional_rate", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "crate::units::RateText")]
     pub limit: Option<f64>,
     /// Calls that may come at once after a pause. Default 1.
@@ -132,5 +132,13 @@ mod tests {
             asked.ask(host, None);
         }
         assert_eq!(said.with(&asked), said);
+    }
+
+    #[test]
+    fn rates_come_back_as_they_were_kept() {
+        for rates in [Rates::default(), Rates { limit: Some(0.5), burst: Some(3), ..Rates::default() }] {
+            let kept = serde_json::to_string(&rates).unwrap();
+            assert_eq!(serde_json::from_str::<Rates>(&kept).unwrap(), rates, "{kept}");
+        }
     }
 }
