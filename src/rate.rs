@@ -29,9 +29,11 @@ pub struct Rates {
     #[schemars(with = "crate::units::RateText")]
     pub limit: Option<f64>,
     /// Calls that may come at once after a pause. Default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000), with = "u32")]
     pub burst: Option<u32>,
     /// Hosts that differ, by name (`api.example.com`, or `api.example.com:8443` for a port of its own).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub hosts: BTreeMap<String, Rate>,
 }
 
@@ -110,6 +112,15 @@ fn one() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_are_read_as_they_were_written() {
+        let own = [("own.example.com".to_string(), Rate { limit: 5.0, burst: 9 })].into();
+        for rates in [Rates::default(), Rates { limit: Some(50.0), burst: Some(3), hosts: own }] {
+            let json = serde_json::to_string(&rates).unwrap();
+            assert_eq!(serde_json::from_str::<Rates>(&json).unwrap(), rates, "{json}");
+        }
+    }
 
     #[test]
     fn what_is_asked_for_stands_in_place_of_the_workflows_limit_until_it_is_taken_back() {

@@ -275,7 +275,7 @@ impl State {
             "mode": self.settings.mode, "key_ttl_ms": self.settings.key_ttl_ms, "rate": self.bucket.as_ref().map(Bucket::rate),
             "retry_after": self.settings.retry_after, "refuse_disorder": self.settings.refuse_disorder,
             "opens_after_ms": self.settings.opens_after_ms, "seed": self.seed, "rules": self.rules.all(),
-            "figures": self.store.figures(),
+            "arrivals": self.arrivals, "figures": self.store.figures(),
         })
     }
 }

@@ -18,9 +18,9 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
         value if value.is_undefined() => Err(Error::from(ErrorKind::UndefinedError).with_source(Missing::Name(index))),
         value => Ok(value),
     });
-    env.add_function("_factor", |state: &State, index: usize| match looked_up(state, index) {
+    env.add_function("_number", |state: &State, index: usize| match looked_up(state, index) {
         value if value.is_undefined() => Err(Error::from(ErrorKind::UndefinedError).with_source(Missing::Name(index))),
-        value if value.as_str().is_some() => Err(Error::from(ErrorKind::InvalidOperation).with_source(Missing::Factor(index))),
+        value if value.as_str().is_some() => Err(Error::from(ErrorKind::InvalidOperation).with_source(Missing::Number(index))),
         value => Ok(value),
     });
     env.add_function("_try_name", looked_up);
@@ -44,8 +44,8 @@ fn at(value: &Jinja, key: &Jinja) -> Result<Jinja, Error> {
 #[derive(Debug)]
 enum Missing {
     Name(usize),
-    /// It is there, and it is a text where a number is multiplied.
-    Factor(usize),
+    /// It is there, and it is a text where a number is meant.
+    Number(usize),
     Key(ExpressionError),
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(index) => write!(f, "name {index} is not there"),
-            Self::Factor(index) => write!(f, "name {index} is a text"),
+            Self::Number(index) => write!(f, "name {index} is a text"),
             Self::Key(error) => error.fmt(f),
         }
     }
@@ -126,9 +126,9 @@ fn told(error: &Error, names: &[Name], offset: usize, scope: &Scope<'_>) -> Expr
                     return error;
                 }
             }
-            Some(Missing::Factor(index)) => {
+            Some(Missing::Number(index)) => {
                 if let Some(name) = names.get(*index) {
-                    let error = ExpressionError::new(name.offset(), format!("`{name}` is a text, which cannot be multiplied"));
+                    let error = ExpressionError::new(name.offset(), format!("`{name}` is a text where a number is meant"));
                     return error.hint(format!("`{name} | int`; an amount of money in cents is `{name} | cents`"));
                 }
             }

@@ -174,17 +174,30 @@ impl<'t> Rewriter<'t> {
                 false => error.hint("expressions have filters: `{{ value | filter }}`"),
             });
         }
-        // A text times 100 would be that text a hundred times, which nobody means.
-        let multiplied = self.peek_is(0, "*") || (first_at > 0 && self.tokens[first_at - 1].is("*") && !self.goes_on());
+        let counted = self.is_counted(first_at);
         let index = self.names.len();
         self.names.push(Name { root: first.text.to_string(), steps, offset: first.offset });
-        let call = match (self.guarded(), multiplied) {
+        let call = match (self.guarded(), counted) {
             (true, _) => "_try_name",
-            (false, true) => "_factor",
+            (false, true) => "_number",
             (false, false) => "_name",
         };
         self.source.push_str(&format!(" {call}({index})"));
         Ok(())
+    }
+
+    /// Whether only a number makes sense for the path that began at `first_at`. The engine would repeat a text that is multiplied, and
+    /// say of any text that it is more than 100.
+    fn is_counted(&self, first_at: usize) -> bool {
+        let before = |back: usize| first_at.checked_sub(back).and_then(|at| self.tokens.get(at).copied());
+        let is_times = |token: Option<Token<'_>>| token.is_some_and(|token| token.is("*"));
+        let compares =
+            |token: Option<Token<'_>>| token.is_some_and(|token| ["<", ">", "<=", ">="].iter().any(|sign| token.is(sign)));
+        let is_number = |token: Option<Token<'_>>| token.is_some_and(|token| token.kind == Kind::Number);
+        let minus = usize::from(self.peek_is(1, "-"));
+        let by_what_follows = is_times(self.peek(0)) || (compares(self.peek(0)) && is_number(self.peek(1 + minus)));
+        let by_what_stands_before = is_times(before(1)) || (compares(before(1)) && is_number(before(2)));
+        by_what_follows || (by_what_stands_before && !self.goes_on())
     }
 
     /// Whether what comes next makes something else of the value before it is calculated with.

@@ -180,10 +180,18 @@ proptest::proptest! {
 }
 
 #[test]
-fn a_text_is_not_multiplied_by_repeating_it() {
-    let refused = "`item.amount` is a text, which cannot be multiplied; hint: `item.amount | int`; an amount of money in cents is \
+fn a_text_is_neither_repeated_nor_more_than_a_number() {
+    let refused = "`item.amount` is a text where a number is meant; hint: `item.amount | int`; an amount of money in cents is \
                    `item.amount | cents`";
-    for text in ["{{ item.amount * 100 }}", "{{ 100 * item.amount }}", "{{ 2 * item.amount + 1 }}", "{{ (item.amount * 2) }}"] {
+    for text in [
+        "{{ item.amount * 100 }}",
+        "{{ 100 * item.amount }}",
+        "{{ 2 * item.amount + 1 }}",
+        "{{ (item.amount * 2) }}",
+        "{{ item.amount > 100 }}",
+        "{{ -1 <= item.amount }}",
+        "{{ item.amount < -1 and params.yes }}",
+    ] {
         assert_eq!(evaluate(text), Err(refused.to_string()), "{text}");
     }
     for (text, expected) in [
@@ -191,6 +199,10 @@ fn a_text_is_not_multiplied_by_repeating_it() {
         ("{{ 2 * item.amount | cents }}", json!(3998)),
         ("{{ item.amount | cents * 2 }}", json!(3998)),
         ("{{ params.n * params.n }}", json!(9)),
+        ("{{ params.n > 2 }}", json!(true)),
+        ("{{ item.amount | cents > 100 }}", json!(true)),
+        ("{{ 100 > item.amount | cents }}", json!(false)),
+        ("{{ item.amount > '1' }}", json!(true)),
         ("{{ item.lines[0].sku | length * item.Size }}", json!(12)),
     ] {
         assert_eq!(evaluate(text), Ok(expected), "{text}");

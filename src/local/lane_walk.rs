@@ -147,7 +147,6 @@ pub(super) fn before_redrive(record: &Record, folder: &RunFolder) -> Result<Redr
 ///
 /// # Errors
 /// The record or the order of the items cannot be read.
-#[expect(dead_code, reason = "`resolve` frees them")]
 pub(super) fn blocked_behind(record: &Record, folder: &RunFolder, item: u64) -> Result<Vec<u64>> {
     if record.fact::<Lanes>(LANES)?.is_none() {
         return Ok(Vec::new());

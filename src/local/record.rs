@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::cut::LANES;
+use super::resolve::GIVEN_UP;
 use crate::error::{Error, Result};
 use crate::lane::Lanes;
 use crate::ledger::sqlite;
@@ -299,11 +300,12 @@ impl Record {
         })
     }
 
-    /// Tells the status of every item that has an exception row.
+    /// Tells the status of every item that has an exception row. Whoever was given up by a person is told as skipped.
     pub fn each_exception(&self, mut see: impl FnMut(u64, ItemStatus)) -> Result<()> {
         self.read(|db| {
-            let mut statement = db.prepare("SELECT item, status FROM outcomes WHERE status <> 1")?;
-            let mut rows = statement.query([])?;
+            let mut statement =
+                db.prepare("SELECT item, CASE error WHEN ?1 THEN 2 ELSE status END FROM outcomes WHERE status <> 1")?;
+            let mut rows = statement.query([GIVEN_UP])?;
             while let Some(row) = rows.next()? {
                 see(row.get::<_, i64>(0)? as u64, status_of(row.get(1)?)?);
             }

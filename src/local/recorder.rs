@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::record::{BatchRow, Record, set_outcome};
 use super::session::join;
 use super::stop::{StopRule, Why};
+use crate::crash;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, Progress};
 use crate::item::ItemKey;
@@ -206,10 +207,11 @@ impl Writing {
             // Whoever waited may have been dropped.
             match told {
                 Told::Started(_, durable) => drop(durable.send(())),
-                Told::Called(_) => {}
+                Told::Called(_) => crash::point("after done durable"),
                 Told::Ended(note) => {
                     have_ended = true;
                     self.ended(note);
+                    crash::point("after outcome durable");
                 }
             }
         }

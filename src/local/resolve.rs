@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rusqlite::Transaction;
 use serde_json::Value;
 
+use super::lane_walk::blocked_behind;
 use super::record::{Record, set_outcome};
 use super::redrive::pend;
 use super::state::RunFolder;
@@ -17,7 +18,7 @@ use crate::ledger::{CallRow, CallState, sqlite};
 use crate::limits::OUTPUT_BYTES;
 use crate::outcome::{Failure, ItemStatus, Outcome};
 
-/// The error name of an item that was given up by a person. A redrive leaves it alone.
+/// The error name of an item that was given up by a person. A redrive leaves it alone, and its lane may go on behind it.
 pub(super) const GIVEN_UP: &str = "Item.GivenUp";
 
 /// What became of an unknown call.
@@ -27,7 +28,7 @@ pub enum Resolution {
     Happened(Value),
     /// It did not happen: it is sent again, under a new key.
     DidNotHappen,
-    /// Nobody will know: the item is failed and stays so.
+    /// Nobody will know: the item is failed and stays so. A redrive runs what is blocked behind it.
     GiveUp,
 }
 
@@ -75,7 +76,7 @@ impl RunFolder {
         let call = self.pick(named, calls)?;
         let outcome = outcome(&unknown, call.as_ref(), resolution)?;
         let status = outcome.as_ref().map_or(ItemStatus::Pending, Outcome::status);
-        let blocked = if status == ItemStatus::Failed { Vec::new() } else { blocked_behind(&record, named.item)? };
+        let blocked = if status == ItemStatus::Failed { Vec::new() } else { blocked_behind(&record, self, unknown.index)? };
         let told = call.as_ref().map(|row| (row.step.to_string(), row.call));
         record.write("be written", |db| {
             if let Some(row) = call.and_then(|row| settled(row, unknown.redrive, resolution)) {
@@ -198,15 +199,6 @@ fn settled(row: CallRow, redrive: u32, resolution: &Resolution) -> Option<CallRo
 
 fn keep(db: &Transaction<'_>, unknown: &Unknown, outcome: &Outcome) -> rusqlite::Result<()> {
     set_outcome(db, unknown.index, outcome, unknown.attempts, unknown.redrive, unknown.key.as_deref())
-}
-
-/// The items that are blocked behind this one.
-fn blocked_behind(record: &Record, key: &str) -> Result<Vec<u64>> {
-    record.read(|db| {
-        db.prepare("SELECT item FROM outcomes WHERE status = 5 AND instr(cause, ?1) > 0 ORDER BY item")?
-            .query_map([format!("behind `{key}`,")], |row| row.get::<_, i64>(0).map(|item| item as u64))?
-            .collect()
-    })
 }
 
 fn list(calls: &[CallRow]) -> String {

@@ -3,13 +3,14 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::record::Record;
+use super::resolve::GIVEN_UP;
 use crate::error::Result;
 use crate::outcome::ItemStatus;
 
 /// Ranges that are read from the record at once.
 const PAGE: u32 = 1024;
 
-/// The status of every item.
+/// The status of every item. One that was given up by a person counts as skipped: its lane goes on behind it.
 #[derive(Debug)]
 pub(super) struct Statuses(Vec<AtomicU8>);
 
@@ -63,7 +64,10 @@ impl Statuses {
     pub fn look_again(&self, record: &Record, item: u64) -> Result<()> {
         let Some(range) = record.batch_of(item)? else { return Ok(()) };
         let done = range.is_done((item - range.first) as u32);
-        let exception = record.exceptions(item, 1)?.remove(&item).map(|row| row.status);
+        let exception = record.exceptions(item, 1)?.remove(&item).map(|row| match row.error.as_deref() {
+            Some(GIVEN_UP) => ItemStatus::Skipped,
+            _ => row.status,
+        });
         let plain = if done { ItemStatus::Succeeded } else { ItemStatus::Pending };
         self.set(item, exception.unwrap_or(plain));
         Ok(())

@@ -153,7 +153,10 @@ impl Host {
                         inner.rate = rate;
                         let next = inner.hand_out(&self.name, now);
                         inner.free_until = now.saturating_add(store.holds());
-                        (next, inner.gate.state, inner.gate.wait(now), inner.waiting())
+                        let wait = inner.gate.wait(now);
+                        // Counted only when it is told: many may wait for the rate, and this is done for every few of them.
+                        let calls = if wait.is_some() { inner.waiting() } else { 0 };
+                        (next, inner.gate.state, wait, calls)
                     };
                     let kept = store.leave(&left);
                     teller.see(wait, calls, now);
@@ -186,14 +189,16 @@ impl Inner {
         no_rate && now < self.free_until && self.ended.is_none() && self.new.is_empty() && self.gate.is_calm(now)
     }
 
+    /// How many wait. Those who have gone are forgotten.
     fn waiting(&mut self) -> usize {
+        for queue in [&mut self.new, &mut self.retries] {
+            queue.retain(|waiter| !waiter.answer.is_closed());
+        }
         self.new.len() + self.retries.len()
     }
 
     /// Hands out all turns that are due.
     fn hand_out(&mut self, host: &str, now: Duration) -> Next {
-        self.new.retain(|waiter| !waiter.answer.is_closed());
-        self.retries.retain(|waiter| !waiter.answer.is_closed());
         let rate = self.gate.state.cut.map_or(self.rate, |cut| cut.rate(self.rate, now));
         let limiter = rate.map(|rate| Limiter::new(rate, now, self.gate.state.tat));
         let next = loop {
@@ -217,8 +222,9 @@ impl Inner {
                 && !self.has_left()
                 && let Err(due) = limiter.take(since)
             {
-                let paced = rate != self.rate;
-                break Next::At(if paced { due.min(now + PACE_LOOK) } else { due });
+                // The pace grows meanwhile, and the lower rate of another run may end with it.
+                let look = if rate == self.rate { EVERY } else { PACE_LOOK };
+                break Next::At(due.min(now + look));
             }
             if self.give(turn) {
                 match turn {
@@ -240,6 +246,11 @@ impl Inner {
     /// Whose turn it is: the one who came first, but retries only as far as their budget goes. What finds out whether a host is there
     /// again may be a retry as well.
     fn next(&mut self, probe: bool, now: Duration) -> Option<Turn> {
+        for queue in [&mut self.new, &mut self.retries] {
+            while queue.front().is_some_and(|waiter| waiter.answer.is_closed()) {
+                queue.pop_front();
+            }
+        }
         let new = self.new.front().map(|waiter| waiter.number);
         let retry = self.retries.front().map(|waiter| waiter.number);
         match (new, retry) {

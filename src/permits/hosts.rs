@@ -53,7 +53,6 @@ impl HostPermits {
     }
 
     /// Permits of this process alone, by tokio's time.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for rehearsals"))]
     pub fn in_memory(rates: Rates, outage: &Outage, observer: Arc<dyn Observer>) -> Self {
         Self::new(Kept::InMemory(Clock::tokio()), rates, outage, observer)
     }

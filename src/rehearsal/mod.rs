@@ -9,6 +9,8 @@ mod judge;
 mod lanes;
 mod play;
 mod script;
+#[cfg(test)]
+mod storms;
 
 pub(crate) use compare::Difference;
 pub(crate) use play::{Rehearsal, cases, rehearse};

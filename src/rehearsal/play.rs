@@ -19,7 +19,7 @@ use crate::call::Answer;
 use crate::error::{Error, Result};
 use crate::event::Unobserved;
 use crate::item::Item;
-use crate::job::{AnyJob, JobKind, Jobs, Setup};
+use crate::job::{AnyJob, JobKind, Jobs, Setup, Wire};
 use crate::lanes::LaneKey;
 use crate::ledger::Memory;
 use crate::nearest::nearest;
@@ -84,7 +84,8 @@ pub(crate) fn rehearse(workflow: &Workflow, jobs: &Jobs, number: usize, case: &T
     let items = items(&bound, case, &wrong)?;
     let stop = CancellationToken::new();
     let script = Arc::new(Script::new(answers(case), stop.clone()));
-    let setup = setup(workflow, &bound, Arc::clone(&script));
+    let wire: Arc<dyn Wire> = script.clone();
+    let setup = setup(workflow, &bound, wire);
     let job = kind.make(bound.settings.job.config.clone(), &setup).map_err(|error| workflow.place_config_error(&error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -119,18 +120,7 @@ async fn play(
     let settings = &bound.settings;
     let stage = Stage::new(stop.clone());
     let keys: Vec<(u64, String)> = items.iter().map(|one| (one.item.index, one.item.key.to_string())).collect();
-    let worker = WorkerSettings {
-        workflow: workflow.name.as_str().into(),
-        run: "rehearsal".into(),
-        params: bound.params.clone(),
-        retry: settings.retry.clone(),
-        item_timeout: settings.item_timeout,
-        concurrency: Some(1),
-        clock: Clock::beginning_at(BEGIN_MS),
-        ledger: Arc::new(Memory::default()),
-        permits: Arc::new(HostPermits::in_memory(settings.rate.clone(), &settings.outage, Arc::new(Unobserved))),
-    };
-    let worker = Worker::new(kind, job, worker, stop.clone());
+    let worker = worker(kind, job, workflow, bound, stop);
     match &settings.order {
         Some(order) => {
             let items = items
@@ -164,7 +154,31 @@ async fn play(
     Played { items, steps, ran_out, stopped, waited }
 }
 
-fn setup(workflow: &Workflow, bound: &Bound, script: Arc<Script>) -> Setup {
+/// The worker of a rehearsal: one item at a time, a ledger and permits in memory, a clock that always begins at the same time.
+pub(super) fn worker(
+    kind: &JobKind,
+    job: Arc<dyn AnyJob>,
+    workflow: &Workflow,
+    bound: &Bound,
+    stop: CancellationToken,
+) -> Worker {
+    let settings = &bound.settings;
+    let worker = WorkerSettings {
+        workflow: workflow.name.as_str().into(),
+        run: "rehearsal".into(),
+        params: bound.params.clone(),
+        retry: settings.retry.clone(),
+        item_timeout: settings.item_timeout,
+        concurrency: Some(1),
+        clock: Clock::beginning_at(BEGIN_MS),
+        ledger: Arc::new(Memory::default()),
+        permits: Arc::new(HostPermits::in_memory(settings.rate.clone(), &settings.outage, Arc::new(Unobserved))),
+    };
+    Worker::new(kind, job, worker, stop)
+}
+
+/// What the job is made with: pretended secrets, and this wire in place of the network.
+pub(super) fn setup(workflow: &Workflow, bound: &Bound, wire: Arc<dyn Wire>) -> Setup {
     let pretended = bound.settings.secrets.keys().map(|name| (name.clone(), format!("secret:{name}"))).collect();
     Setup {
         workflow: workflow.name.as_str().into(),
@@ -174,7 +188,7 @@ fn setup(workflow: &Workflow, bound: &Bound, script: Arc<Script>) -> Setup {
         storages: Storages::new("rehearsal"),
         within: workflow.within(),
         secrets: Arc::new(Secrets::new(pretended)),
-        wire: Some(script),
+        wire: Some(wire),
     }
 }
 

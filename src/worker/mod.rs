@@ -12,6 +12,7 @@ mod desk;
 mod judgement;
 mod lanes;
 mod panics;
+mod probe;
 mod step;
 #[cfg(test)]
 mod tests;

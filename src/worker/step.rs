@@ -12,9 +12,9 @@ use super::told::Told;
 use super::turn::{Cut, Held, NoTurn, Turns, answered, no_answer};
 use crate::call::{Answer, NoAnswer};
 use crate::crash;
-use crate::job::{Call, JobError, Probed, Sender, StepPolicy, StepRepeat};
+use crate::job::{Call, JobError, Sender, StepPolicy, StepRepeat};
 use crate::ledger::{CallRow, CallState};
-use crate::permits::{Heard, Turn};
+use crate::permits::Turn;
 use crate::retry::Retry;
 
 /// A call that is sent again without eating an attempt waits no longer than this by itself: how long the host is to be left alone is
@@ -23,24 +23,24 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// One call of one step.
 pub(super) struct Calling<'a> {
-    calls: &'a TryCalls<'a>,
-    turns: Turns<'a>,
-    policy: &'a StepPolicy<'a>,
-    sender: &'a dyn Sender,
-    row: CallRow,
+    pub(super) calls: &'a TryCalls<'a>,
+    pub(super) turns: Turns<'a>,
+    pub(super) policy: &'a StepPolicy<'a>,
+    pub(super) sender: &'a dyn Sender,
+    pub(super) row: CallRow,
     /// The waits before retries, as many as there may be.
     waits: Waits,
     /// The waits before a call that is sent again without eating an attempt.
-    patience: Waits,
+    pub(super) patience: Waits,
     turn: Turn,
     /// When it was sent last, if this process has sent it.
-    sent_at: Option<Instant>,
+    pub(super) sent_at: Option<Instant>,
     /// When it failed last, or was sent for the first time: a host that has answered others since is not away.
     since: Option<Instant>,
     /// How often in a row the very same answer came.
     same: u32,
     /// What was heard last, for people.
-    told: Option<Told>,
+    pub(super) told: Option<Told>,
 }
 
 impl<'a> Calling<'a> {
@@ -230,7 +230,7 @@ impl<'a> Calling<'a> {
     }
 
     /// Waits until it may be sent again. An answer, if it ends with the last one.
-    async fn again(&mut self, eats: Eats, answer: Option<&Answer>) -> Result<Option<Arc<Answer>>, JobError> {
+    pub(super) async fn again(&mut self, eats: Eats, answer: Option<&Answer>) -> Result<Option<Arc<Answer>>, JobError> {
         let since = self.since.replace(Instant::now());
         let is_eaten = match eats {
             Eats::Never => false,
@@ -267,76 +267,8 @@ impl<'a> Calling<'a> {
         }
     }
 
-    /// Asks whether the effect is there, so long after it was sent. `None`: it is not, and it may be sent again.
-    async fn probe(&mut self, wait: Duration) -> Result<Option<Arc<Answer>>, JobError> {
-        let passed = match self.sent_at {
-            Some(sent_at) => sent_at.elapsed(),
-            None => Duration::from_millis(u64::try_from(self.now_ms() - self.row.last_ms).unwrap_or(0)),
-        };
-        if let Err(cut) = self.turns.pause(wait.saturating_sub(passed)).await {
-            return Err(self.cut(cut));
-        }
-        let mut waits = Waits::new(self.policy.retry.unwrap_or(&self.calls.item.worker.settings.retry));
-        let mut turn = Turn::First;
-        loop {
-            let mut held = match self.turns.wait_for(turn).await {
-                Ok(held) => held,
-                Err(none) => return Err(self.no_turn(none)),
-            };
-            let asked_at = Instant::now();
-            held.sending();
-            let found = self.sender.probe(Call { key: &self.row.key, number: self.row.starts.max(1) }).await;
-            held.heard(match &found {
-                Ok(Probed::Happened(answer)) => answered(answer),
-                Ok(Probed::DidNotHappen) => Heard::Answer { status: 200, headers: &[] },
-                Err(none) => no_answer(none),
-            });
-            match found {
-                Ok(found) => return self.probed(found).await,
-                Err(NoAnswer::Surroundings(why)) => return Err(JobError::surroundings(why)),
-                Err(none) => {
-                    let away = matches!(none, NoAnswer::NotSent(_));
-                    let is_eaten =
-                        !away || self.calls.item.worker.settings.permits.has_answered_since(self.policy.host, asked_at);
-                    let may_help = !matches!(none, NoAnswer::Refused(_));
-                    let next = match is_eaten {
-                        true => waits.next(fastrand::f64()).filter(|_| may_help),
-                        false => self.patience.next(fastrand::f64()),
-                    };
-                    turn = if is_eaten { Turn::Retry } else { Turn::First };
-                    let Some(next) = next else {
-                        self.told = Some(Told::of_probe(self.policy.family, &none));
-                        return Err(self.unknown());
-                    };
-                    if let Err(cut) = self.turns.pause(next).await {
-                        return Err(self.cut(cut));
-                    }
-                }
-            }
-        }
-    }
-
-    async fn probed(&mut self, found: Probed) -> Result<Option<Arc<Answer>>, JobError> {
-        self.row.unheard = 0;
-        self.row.redrive = self.calls.item.redrive;
-        match found {
-            Probed::Happened(answer) => {
-                self.row.state = CallState::Answered;
-                self.row.answer = Some(Arc::new(answer));
-                self.note().await?;
-                self.give().map(Some)
-            }
-            Probed::DidNotHappen => {
-                self.row.state = CallState::NotSent;
-                self.note().await?;
-                // A process that has not sent it yet has not failed yet.
-                if self.sent_at.is_none() { Ok(None) } else { self.again(Eats::Always, None).await }
-            }
-        }
-    }
-
     /// Gives the answer that is kept back.
-    fn give(&self) -> Result<Arc<Answer>, JobError> {
+    pub(super) fn give(&self) -> Result<Arc<Answer>, JobError> {
         let Some(answer) = &self.row.answer else { return Err(self.failed()) };
         let is_keyed = matches!(self.policy.repeat, StepRepeat::Keyed { .. });
         if answer.status == 422 && is_keyed && !self.policy.expected.contains(&422) {
@@ -360,7 +292,7 @@ impl<'a> Calling<'a> {
         self.calls.item.key(step, *call, self.policy.once_per_lane, *generation).into()
     }
 
-    async fn note(&mut self) -> Result<(), JobError> {
+    pub(super) async fn note(&mut self) -> Result<(), JobError> {
         self.calls.item.put(&self.row);
         self.calls.item.worker.settings.ledger.note(self.row.clone()).await.map_err(unwritten)?;
         crash::point("after done noted");
@@ -371,7 +303,7 @@ impl<'a> Calling<'a> {
         self.policy.repeat != StepRepeat::Safe
     }
 
-    fn now_ms(&self) -> i64 {
+    pub(super) fn now_ms(&self) -> i64 {
         self.calls.item.worker.settings.clock.now_ms()
     }
 
@@ -387,7 +319,7 @@ impl<'a> Calling<'a> {
     }
 
     /// An effect may have happened, and nothing more is done about it.
-    fn unknown(&self) -> JobError {
+    pub(super) fn unknown(&self) -> JobError {
         let Told { name, what } = self.told();
         JobError::unknown(format!("{}: {what}; its effect may have happened", self.step())).named(name)
     }
@@ -414,7 +346,7 @@ impl<'a> Calling<'a> {
         error.named("Worker.Crashed")
     }
 
-    fn no_turn(&self, none: NoTurn) -> JobError {
+    pub(super) fn no_turn(&self, none: NoTurn) -> JobError {
         match none {
             NoTurn::Cut(cut) => self.cut(cut),
             NoTurn::Other(error) => error,
@@ -422,7 +354,7 @@ impl<'a> Calling<'a> {
     }
 
     /// A wait ended early. What was sent by then may have had its effect.
-    fn cut(&self, cut: Cut) -> JobError {
+    pub(super) fn cut(&self, cut: Cut) -> JobError {
         let may_have_happened = used_up(self.policy, self.row.state, None) == UsedUp::Unknown;
         match cut {
             Cut::OutOfTime if may_have_happened => {

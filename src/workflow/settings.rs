@@ -45,8 +45,6 @@ pub struct Settings {
     pub secrets: BTreeMap<String, SecretSource>,
     /// What of an item is not shown.
     pub redact: Redact,
-    /// What `fanfold test` plays.
-    pub tests: Vec<TestCase>,
     /// How long one try at an item may take; its waits between tries do not count. Default without end.
     pub item_timeout: Option<Duration>,
     /// What is done to each item.
@@ -199,9 +197,9 @@ pub(super) struct FileFields {
     job: BTreeMap<String, Value>,
     /// What `fanfold test` plays: items, the answers to what is sent, and what has to come of it. Without network and secrets, in
     /// virtual time. Nothing in it is an expression.
-    #[serde(default)]
+    #[serde(default, rename = "tests")]
     #[schemars(extend("x-fanfold-scope" = []))]
-    tests: Vec<TestCase>,
+    _tests: Vec<TestCase>,
 }
 
 impl FileFields {
@@ -220,7 +218,6 @@ impl FileFields {
             outage: self.outage,
             secrets: self.secrets,
             redact: self.redact,
-            tests: self.tests,
             item_timeout: self.item_timeout,
             job: JobSettings { name, config },
         })

@@ -1,5 +1,6 @@
 //! fanfold with the jobs of its tests: they write what they do into a log of their own, which is the judge, and misbehave on demand.
 
+mod asks;
 mod pay;
 
 use std::fs::OpenOptions;
@@ -181,6 +182,7 @@ fn main() -> ExitCode {
         .with::<Note<WHOLE>>()
         .with::<Note<CPU>>()
         .with::<Note<PUBLISHING>>()
+        .with::<asks::Asks>()
         .with::<pay::Pay>();
     fanfold::main(jobs)
 }

@@ -31,6 +31,9 @@ pub struct PayConfig {
     /// Milliseconds until an answer comes.
     #[serde(default)]
     takes_ms: u64,
+    /// Whether s1 is done once for a lane.
+    #[serde(default)]
+    once_per_lane: bool,
     /// Bytes of every answer's body.
     #[serde(default)]
     pad: usize,
@@ -164,7 +167,7 @@ impl Job for Pay {
                 retry: None,
                 expected: &[],
                 retried: &[],
-                once_per_lane: false,
+                once_per_lane: self.0.once_per_lane && step == "s1",
                 fresh: false,
                 family: "Pay",
             };

@@ -215,6 +215,51 @@ fn an_item_of_a_job_without_steps_is_resolved_as_a_whole() {
     assert_eq!((results["i2"]["error"].as_str(), &stage.times("begin")["i1"]), (Some("Item.GivenUp"), &2));
 }
 
+/// Three items in one lane, of which the first is unknown at this step; `s1` is done once for the lane.
+fn lane(at: &str) -> Stage {
+    let stage = Stage::new();
+    let first = json!({ "id": "i0", "lane": "a", "at": at, "what": "lost" });
+    stage.items([
+        first,
+        json!({ "id": "i1", "lane": "a" }),
+        json!({ "id": "i2", "lane": "a" }),
+        json!({ "id": "i3", "lane": "b" }),
+    ]);
+    flow(&stage, "once", "hold", "once_per_lane: true");
+    stage.write("flow.yaml", format!("order: {{ by: \"{{{{ item.lane }}}}\" }}\n{}", stage.read("flow.yaml")));
+    let items = stage.finished(1, &["run", "flow.yaml", "--as", "x"])["items"].clone();
+    assert_eq!((&items["unknown"], &items["blocked"], &items["succeeded"]), (&json!(1), &json!(2), &json!(1)));
+    stage.write("cure", "");
+    stage
+}
+
+#[test]
+fn what_is_blocked_behind_an_unknown_item_goes_on_with_it() {
+    for (at, how, sent) in
+        [("s2", &["--happened", "{}"][..], 1), ("s2", &["--did-not-happen"], 2), ("s1", &["--did-not-happen"], 2)]
+    {
+        let stage = lane(at);
+        let told = &stage.json(0, &[&["resolve", "x", "i0", at], how].concat())[0];
+        assert_eq!((&told["status"], &told["unblocked"]), (&json!("pending"), &json!(2)));
+        assert_eq!(stage.finished(0, &["resume", "x"])["items"]["succeeded"], 4);
+        assert_eq!(keys(&stage, "i0", at).len(), sent);
+        let of_lanes: u32 = times(&stage, "arrived").iter().filter(|((_, step), _)| step == "s1").map(|(_, times)| times).sum();
+        assert_eq!(of_lanes, 2 + u32::from(at == "s1"), "once for each lane, and again where it did not happen");
+        let ends: Vec<String> = stage.log().into_iter().filter(|line| line.starts_with("end ") && line != "end i3").collect();
+        assert_eq!(ends, ["end i0", "end i1", "end i2"]);
+    }
+}
+
+#[test]
+fn behind_an_item_that_was_given_up_a_redrive_goes_on() {
+    let stage = lane("s2");
+    stage.run(&["resolve", "x", "i0", "s2", "--give-up"]).ended(0).says("hint: test_jobs redrive x runs what is blocked");
+    let items = stage.finished(1, &["redrive", "x"])["items"].clone();
+    assert_eq!((&items["succeeded"], &items["failed"]), (&json!(3), &json!(1)), "{items}");
+    assert_eq!(keys(&stage, "i0", "s2").len(), 1);
+    stage.run(&["redrive", "x"]).ended(1).says("0 items to redrive");
+}
+
 #[test]
 fn a_redrive_sends_what_was_refused_under_a_new_key_and_nothing_that_was_answered() {
     let stage = unknown();

@@ -51,8 +51,12 @@ impl HttpChainConfig {
             if redaction::read(path).is_none() {
                 let detail =
                     format!("`{path}` is no part of an answer: expected a path such as `body.card` or `headers.set-cookie`");
-                let name = path.rsplit('.').next().filter(|name| !name.is_empty()).unwrap_or("card");
-                mistakes.hint(format!("redact[{index}]"), detail, format!("did you mean `body.{name}`?"));
+                let setting = format!("redact[{index}]");
+                let meant = format!("body.{}", path.trim_start_matches("item."));
+                match redaction::read(&meant) {
+                    Some(_) => mistakes.hint(setting, detail, format!("did you mean `{meant}`?")),
+                    None => mistakes.add(setting, detail),
+                }
             }
         }
         for index in 0..self.steps.len() {

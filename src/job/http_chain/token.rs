@@ -114,10 +114,10 @@ impl Tokens {
         refused: Option<&Arc<Token>>,
     ) -> Result<Arc<Token>, JobError> {
         let mut held = self.held.lock().await;
-        if let Some(token) = held.token.as_ref().filter(|token| Instant::now() < token.until) {
-            if !refused.is_some_and(|refused| Arc::ptr_eq(refused, token)) {
-                return Ok(Arc::clone(token));
-            }
+        let is_good =
+            |token: &&Arc<Token>| Instant::now() < token.until && !refused.is_some_and(|refused| Arc::ptr_eq(refused, token));
+        if let Some(token) = held.token.as_ref().filter(is_good) {
+            return Ok(Arc::clone(token));
         }
         held.token = None;
         let (token, lives) = self.fetch(attempt, wire, secrets, held.fetched).await?;

@@ -93,8 +93,10 @@ impl UrlText {
         }
         match self.sample(base) {
             None => wrong("is not a URL", None),
+            // Not repeated: it is a secret in the wrong place.
             Some(url) if !url.username().is_empty() || url.password().is_some() => {
-                wrong("has a user or a password in it, which would be shown and kept", Some("use `auth: { basic: … }`".into()))
+                let detail = "the URL has a user or a password in it, which would be shown and kept".to_string();
+                Some((detail, Some("use `auth: { basic: … }`".to_string())))
             }
             Some(_) => None,
         }

@@ -88,6 +88,13 @@ async fn a_probe_that_is_not_answered_is_asked_again_and_leaves_it_unknown_in_th
     let bench = Bench::new();
     let script = bench.script(&[Line::Lost], vec![lost(), lost(), lost(), lost()]);
     assert_eq!(error(&bench.step(&asked(StepRepeat::Once), &script).await), (JobErrorKind::Unknown, "Http.ProbeFailed"));
+    // While the host is away it is asked for as long as that takes.
+    let bench = Bench::new();
+    bench.permits.is_away.store(true, Ordering::SeqCst);
+    let away =
+        [Err(NoAnswer::NotSent("connection refused".into())), Err(NoAnswer::Unusable { status: 503, cause: "away".into() })];
+    let script = bench.script(&[Line::Lost], away.into_iter().cycle().take(20).chain([happened()]).collect());
+    assert_eq!(status(&bench.step(&asked(StepRepeat::Once), &script).await), 200);
     let bench = Bench::new();
     let script = bench.script(&[Line::Lost], vec![Err(NoAnswer::Refused("not to there".into()))]);
     assert_eq!(error(&bench.step(&asked(StepRepeat::Once), &script).await), (JobErrorKind::Unknown, "Http.ProbeFailed"));

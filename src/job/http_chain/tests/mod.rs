@@ -2,6 +2,7 @@
 
 mod auth;
 mod chain;
+mod evidence;
 mod network;
 mod secrecy;
 mod server;

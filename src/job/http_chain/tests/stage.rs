@@ -101,6 +101,17 @@ pub async fn run(job: &HttpChain, services: &Once, item: Value) -> Result<Value,
 
 /// The same with what the item before it gave, and how often it was redriven.
 pub async fn run_with(job: &HttpChain, services: &Once, item: Value, previous: &Value, redrive: u32) -> Result<Value, JobError> {
+    run_by(job, services, item, previous, redrive).await
+}
+
+/// The same by other services.
+pub async fn run_by(
+    job: &HttpChain,
+    services: &dyn Services,
+    item: Value,
+    previous: &Value,
+    redrive: u32,
+) -> Result<Value, JobError> {
     let item = Item { index: 0, key: ItemKey::Name("one".to_string()), value: item };
     let params = Params::new(json!({}));
     let (never, cores) = (CancellationToken::new(), Arc::new(Semaphore::new(1)));
