@@ -226,8 +226,8 @@ fn answers_that_are_lost_half_of_the_time_are_asked_for_again() {
 #[test]
 fn a_partner_that_allows_a_tenth_for_a_minute_gets_a_tenth() {
     let (from, to) = (Duration::from_secs(10), Duration::from_secs(70));
-    let came = storm(1000, 10, 5, Manners { throttles: Some((from, to, 20)), ..Manners::default() });
-    came.is_all_done(10_000);
+    let came = storm(1000, 3, 5, Manners { throttles: Some((from, to, 20)), ..Manners::default() });
+    came.is_all_done(3000);
     let good = |from: u64, to: u64| came.seen.good.range(from..to).map(|(_, calls)| calls).sum::<u32>();
     let (storm, calls) = (good(10, 70), came.seen.good.values().sum::<u32>());
     let after: Vec<u32> = (70..80).map(|second| good(second, second + 1)).collect();
