@@ -87,6 +87,13 @@ pub(crate) fn owners(db: &Connection) -> rusqlite::Result<Vec<u64>> {
         .collect()
 }
 
+/// The items with a call that was under way at so many deaths in a row, and at how many.
+pub(crate) fn deaths(db: &Connection, at_least: u32) -> rusqlite::Result<Vec<(u64, u32)>> {
+    db.prepare("SELECT item, max(unheard) FROM calls WHERE state = 1 AND unheard >= ?1 GROUP BY item")?
+        .query_map([at_least], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)))?
+        .collect()
+}
+
 /// Whether there is any row.
 pub(crate) fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
     Ok(db.query_row("SELECT 1 FROM calls LIMIT 1", [], |_| Ok(())).optional()?.is_none())
@@ -172,6 +179,8 @@ mod tests {
         }
         assert_eq!(rows(&db, 7).unwrap(), rows_of_7);
         assert_eq!(owners(&db).unwrap(), [7, 9]);
+        assert_eq!(deaths(&db, 6).unwrap(), [(8, 6)], "of calls that are answered nobody asks");
+        assert_eq!(deaths(&db, 7).unwrap(), []);
         assert_eq!(lanes_in_doubt(&db).unwrap(), [], "the lane's call is answered");
         write(&db, &call(7, "c", true, None)).unwrap();
         assert_eq!(lanes_in_doubt(&db).unwrap(), [call(7, "c", true, None)]);

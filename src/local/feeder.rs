@@ -13,7 +13,7 @@ use super::cut::Cutter;
 use super::desk::LocalDesk;
 use super::ready::{Found, Ready};
 use super::record::{BatchRow, Record};
-use super::recover::crashes_until_alone;
+use super::recover::suspects;
 use super::stop::Why;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
@@ -64,7 +64,7 @@ impl Feeder {
     pub fn feed(self, batches: &mpsc::Sender<Handed>) -> Result<Option<Why>> {
         let redriven: HashMap<u64, u32> =
             self.record.redriven()?.into_iter().map(|(item, (redrive, _))| (item, redrive)).collect();
-        let suspects = self.record.suspects(crashes_until_alone())?;
+        let suspects = suspects(&self.record)?;
         let mut feeding = Feeding {
             redriven: Arc::new(redriven),
             cutter: self.ready.cutter,

@@ -14,7 +14,7 @@ use super::feeder::{Ended, Handed, Wanted, Work};
 use super::lane_walk::{Standing, Suspect, standing};
 use super::map_run::Batches;
 use super::ready::Found;
-use super::recover::crashes_until_alone;
+use super::recover::suspects;
 use super::stop::Why;
 use crate::error::{Error, Result};
 use crate::item::Item;
@@ -45,7 +45,7 @@ impl LaneFeeder {
     pub fn feed(self, batches: &Batches) -> Result<Option<Why>> {
         let (redriven, suspects) = {
             let record = self.source.record();
-            (record.redriven()?, record.suspects(crashes_until_alone())?)
+            (record.redriven()?, suspects(&record)?)
         };
         let mut feeding = Feeding {
             redriven: Arc::new(redriven.into_iter().map(|(item, (redrive, _))| (item, redrive)).collect()),

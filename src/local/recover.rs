@@ -1,5 +1,7 @@
 //! What a crash left behind is put right before a run goes on: the items that were in flight when the process died.
 
+use std::collections::HashMap;
+
 use rusqlite::{Transaction, params};
 
 use super::marks::{Left, Marks};
@@ -7,6 +9,7 @@ use super::record::{Record, set_fact, set_outcome};
 use super::recorder::{mark_done, write_batch};
 use crate::error::{Error, Result};
 use crate::job::Repeat;
+use crate::ledger::sqlite;
 use crate::outcome::{Failure, Outcome};
 
 /// Crashes with an item in flight after which it runs with nothing beside it.
@@ -15,6 +18,10 @@ const CRASHES_UNTIL_ALONE: u32 = 2;
 /// Crashes after which an item is given up: it was in flight alone at two of them. One would be no proof: whoever kills a run that is
 /// nearly done kills it while such an item runs, and the item did nothing. Twice in a row at the same item, that is the item.
 const CRASHES_UNTIL_FAILED: u32 = CRASHES_UNTIL_ALONE + 2;
+
+/// Deaths in a row with one call under way after which its item runs with nothing beside it: half of those that are its end. Whoever kills
+/// a run kills many calls, and an item that kills it takes those beside it along; alone it is seen which one it is.
+const DEATHS_UNTIL_ALONE: u32 = 4;
 
 /// The fact that names the session whose crash was counted last.
 const COUNTED: &str = "crash_counted";
@@ -82,9 +89,14 @@ fn end(db: &Transaction<'_>, item: u64, outcome: &Outcome, crashes: u32) -> rusq
     write_batch(db, &batch)
 }
 
-/// The number of crashes from which on an item runs with nothing beside it.
-pub(super) fn crashes_until_alone() -> u32 {
-    CRASHES_UNTIL_ALONE
+/// The pending items that may be what kills the process, and at how many deaths they were in flight: they run with nothing beside them.
+///
+/// # Errors
+/// The record cannot be read.
+pub(super) fn suspects(record: &Record) -> Result<HashMap<u64, u32>> {
+    let mut suspects = record.suspects(CRASHES_UNTIL_ALONE)?;
+    suspects.extend(record.read(|db| sqlite::deaths(db, DEATHS_UNTIL_ALONE))?);
+    Ok(suspects)
 }
 
 #[cfg(test)]

@@ -10,10 +10,13 @@ use super::stage::{job, run_by};
 use crate::call::{Answer, NoAnswer};
 use crate::job::{Call, JobError, OnUnknown, Probed, Sender, Sent, Services, StepPolicy, StepRepeat};
 
+/// How a step is called: what twice means, what is done about an unknown, the probe, and the statuses that are expected and retried.
+type Policy = (StepRepeat, OnUnknown, Option<Duration>, Vec<u16>, Vec<u16>);
+
 /// Keeps how a step is called, and what its probe says.
 #[derive(Default)]
 struct Witness {
-    policies: Mutex<Vec<(StepRepeat, OnUnknown, Option<Duration>, Vec<u16>, Vec<u16>)>>,
+    policies: Mutex<Vec<Policy>>,
     probed: Mutex<Vec<Result<Probed, NoAnswer>>>,
 }
 
