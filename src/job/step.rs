@@ -91,6 +91,23 @@ pub trait Sender: Send + Sync {
     /// What will be sent, for people: method, URL and the start of the body, without secrets. Kept before it is sent.
     fn describe(&self, call: &Call<'_>) -> String;
 
+    /// Fetches what sending needs and is not there yet, such as a token, before its turn is waited for: what comes between the turn
+    /// and the sending makes the turn stale. Awaited before every [`Sender::send`] and [`Sender::probe`].
+    ///
+    /// # Errors
+    /// It cannot be sent as things are; nothing is said of the host of the call. A transient one is retried like a call.
+    ///
+    /// # Cancel safety
+    /// Dropped when the run stops or the time of the item is up.
+    fn prepare<'a>(&'a self) -> Sent<'a, Result<(), JobError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Whether this answer to [`Sender::send`] only refuses what was prepared and did nothing: then it is prepared and sent again.
+    fn is_refused(&self, _: &Answer) -> bool {
+        false
+    }
+
     /// Sends it once and waits for the whole answer.
     ///
     /// # Cancel safety
@@ -112,6 +129,9 @@ pub(crate) trait Services: Send + Sync {
     ) -> Sent<'a, Result<Arc<Answer>, JobError>>;
 
     fn permit<'a>(&'a self, host: &'a str) -> Sent<'a, Result<(), JobError>>;
+
+    /// Waits this long.
+    fn pause<'a>(&'a self, wait: Duration) -> Sent<'a, Result<(), JobError>>;
 
     /// What became of a call made with [`Services::permit`].
     fn heard(&self, host: &str, answer: &Result<Answer, NoAnswer>);
@@ -146,6 +166,14 @@ impl Attempt<'_> {
         self.services.permit(host).await
     }
 
+    /// Waits this long, or less if the run stops or the time of the item is up.
+    ///
+    /// # Errors
+    /// To be passed on: the run stops, or the time is up.
+    pub async fn pause(&self, wait: Duration) -> Result<(), JobError> {
+        self.services.pause(wait).await
+    }
+
     /// Tells what became of a call made with [`Attempt::permit`], so that everyone who calls the host knows.
     pub fn heard(&self, host: &str, answer: &Result<Answer, NoAnswer>) {
         self.services.heard(host, answer);
@@ -169,6 +197,10 @@ impl Services for NoServices {
     }
 
     fn permit<'a>(&'a self, _: &'a str) -> Sent<'a, Result<(), JobError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn pause<'a>(&'a self, _: Duration) -> Sent<'a, Result<(), JobError>> {
         Box::pin(std::future::ready(Ok(())))
     }
 

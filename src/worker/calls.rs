@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -159,6 +160,10 @@ impl Services for TryCalls<'_> {
             held.hand_over();
             Ok(())
         })
+    }
+
+    fn pause<'a>(&'a self, wait: Duration) -> Sent<'a, Result<(), JobError>> {
+        Box::pin(async move { Ok(self.turns("").pause(wait).await?) })
     }
 
     fn heard(&self, host: &str, answer: &Result<Answer, NoAnswer>) {

@@ -1,10 +1,10 @@
 //! The steps of one item, one after another.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tokio::time::Instant;
 use url::Url;
 
 use super::job::HttpChain;
@@ -88,7 +88,8 @@ impl Visit<'_> {
 
     async fn follow(&self, call: u32, request: Request, fresh: bool) -> Result<(Arc<Answer>, Request), JobError> {
         let Self { chain, step, scope, attempt } = *self;
-        let mut outgoing = Outgoing { chain, wire: &**chain.wire()?, step, attempt, scope, call, request };
+        let mut outgoing =
+            Outgoing { chain, wire: &**chain.wire()?, step, attempt, scope, call, request, prepared: Mutex::default() };
         for followed in 0.. {
             let answer = attempt.step(&step.name, outgoing.call, &step.policy(&outgoing.request.host, fresh), &outgoing).await?;
             let from = &outgoing.request.target.url;
@@ -104,7 +105,10 @@ impl Visit<'_> {
                         format!("more than {followed} redirects, the last from {}", shown(from)),
                     );
                 }
-                Ok(next) => outgoing = Outgoing { call: outgoing.call + 1, request: outgoing.request.at(next), ..outgoing },
+                Ok(next) => {
+                    let (call, request) = (outgoing.call + 1, outgoing.request.at(next));
+                    outgoing = Outgoing { call, request, prepared: Mutex::default(), ..outgoing };
+                }
                 Err(why) => return wrong("Http.InvalidUrl", why),
             }
         }
@@ -146,7 +150,8 @@ impl Visit<'_> {
 
     /// Asks until an answer is as it should be.
     async fn poll(&self, poll: &Poll, request: Request) -> Result<Value, JobError> {
-        let end = Instant::now() + poll.timeout;
+        // Only these waits count: what a call waits for its turn, or for a host that is away, says nothing of what is polled.
+        let mut waited = Duration::ZERO;
         let mut fresh = false;
         loop {
             let (answer, request) = self.fetch(0, request.clone(), fresh).await?;
@@ -157,12 +162,13 @@ impl Visit<'_> {
             if until.map_err(|error| self.not_captured("poll.until", &error, &answer, &seen))? {
                 return self.capture(&answer, &seen, None);
             }
-            if Instant::now() + poll.every > end {
+            if waited + poll.every > poll.timeout {
                 let timeout = write_duration(poll.timeout);
                 let cause = format!("`poll.until` was not met within {timeout}; the last answer: {}", seen::start(&answer.body));
                 return Err(self.failed("Http.PollTimeout", cause));
             }
-            tokio::time::sleep(poll.every).await;
+            self.attempt.pause(poll.every).await?;
+            waited += poll.every;
             fresh = true;
         }
     }

@@ -55,7 +55,10 @@ async fn a_probe_comes_so_long_after_sending_and_decides() {
     let ended = next.step(&asked(StepRepeat::Once), &script).await;
     assert_eq!(&ended.unwrap().body[..], b"{\"id\":1}");
     let at = script.probed_at.lock().unwrap()[0].as_millis();
-    assert!((19_990..=20_000).contains(&at), "30 s after it was sent, 10 s of which had passed: {at}");
+    assert!(
+        (20_040..=20_050).contains(&at),
+        "30 s after it was sent, 10 s of which had passed, and as long as a turn is good: {at}"
+    );
     assert_eq!(bench.row().await.state, CallState::Answered);
     // It did not happen: then it is sent.
     let bench = Bench::new();

@@ -145,8 +145,12 @@ async fn a_poll_asks_until_it_is_met_or_its_time_is_up() {
     assert_eq!(server.lines().len(), 3);
 
     let server = Server::start(|_| Reply::json(200, r#"{"state":"draft"}"#)).await;
-    let error = run(&chain(&server, steps("3ms"), Value::Null), &Once::default(), json!({})).await.expect_err("never met");
+    let pauses = Once::default();
+    let error = run(&chain(&server, steps("3ms"), Value::Null), &pauses, json!({})).await.expect_err("never met");
     assert_eq!(error.name(), "Http.PollTimeout");
+    // Only the waits are its time, and a stop ends them.
+    assert_eq!(server.lines().len(), 4);
+    assert_eq!(pauses.said().iter().filter(|said| *said == "pause 1ms").count(), 3);
     assert!(error.cause().ends_with("was not met within 3ms; the last answer: {\"state\":\"draft\"}"), "{error}");
 }
 

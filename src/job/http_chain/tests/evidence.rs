@@ -31,6 +31,7 @@ impl Services for Witness {
         Box::pin(async move {
             let (expected, retried) = (policy.expected.to_vec(), policy.retried.to_vec());
             self.policies.lock().expect("not poisoned").push((policy.repeat, policy.on_unknown, policy.probe, expected, retried));
+            sender.prepare().await?;
             let probed = sender.probe(Call { key: "the-key", number: 1 }).await;
             self.probed.lock().expect("not poisoned").push(probed);
             Ok(Arc::new(Answer { status: 200, headers: Vec::new(), body: b"{}".to_vec().into() }))
@@ -38,6 +39,10 @@ impl Services for Witness {
     }
 
     fn permit<'a>(&'a self, _: &'a str) -> Sent<'a, Result<(), JobError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn pause<'a>(&'a self, _: Duration) -> Sent<'a, Result<(), JobError>> {
         Box::pin(std::future::ready(Ok(())))
     }
 

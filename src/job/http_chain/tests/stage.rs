@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -73,10 +74,17 @@ impl Services for Once {
             }
             let sending = Call { key: "the-key", number: 1 };
             self.say(format!("{step} {call}: {}", sender.describe(&sending)));
-            let answer = sender.send(sending).await.map_err(|none| match none {
-                NoAnswer::Surroundings(why) => JobError::surroundings(why),
-                other => JobError::permanent(format!("{other:?}")).named("Stage.NoAnswer"),
-            })?;
+            let answer = loop {
+                sender.prepare().await?;
+                self.say(format!("turn {step}"));
+                let answer = sender.send(sending).await.map_err(|none| match none {
+                    NoAnswer::Surroundings(why) => JobError::surroundings(why),
+                    other => JobError::permanent(format!("{other:?}")).named("Stage.NoAnswer"),
+                })?;
+                if !sender.is_refused(&answer) {
+                    break answer;
+                }
+            };
             let answer = Arc::new(answer);
             self.kept.lock().expect("not poisoned").insert((step.to_string(), call), Arc::clone(&answer));
             Ok(answer)
@@ -85,6 +93,11 @@ impl Services for Once {
 
     fn permit<'a>(&'a self, host: &'a str) -> Sent<'a, Result<(), JobError>> {
         self.say(format!("permit {host}"));
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn pause<'a>(&'a self, wait: Duration) -> Sent<'a, Result<(), JobError>> {
+        self.say(format!("pause {wait:?}"));
         Box::pin(std::future::ready(Ok(())))
     }
 
