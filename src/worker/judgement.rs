@@ -93,6 +93,7 @@ pub(super) fn kept(policy: &StepPolicy<'_>, row: &CallRow, redrive: u32) -> Kept
     match (row.state, &row.answer) {
         (CallState::NotSent, _) | (CallState::Answered, None) => Kept::Send,
         (CallState::Answered, _) if policy.fresh && policy.repeat == StepRepeat::Safe => Kept::Send,
+        (CallState::Answered, Some(answer)) if answer.stands_in() => Kept::Give,
         (CallState::Answered, Some(answer)) => match Meaning::of(policy, answer.status) {
             Meaning::Success => Kept::Give,
             _ if row.redrive >= redrive => Kept::Give,

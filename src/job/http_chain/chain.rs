@@ -114,7 +114,8 @@ impl Visit<'_> {
     /// Whether the answer is one that the step expects.
     fn judge(&self, answer: &Answer, request: &Request) -> Result<(), JobError> {
         let (step, status) = (self.step, answer.status);
-        if step.expects(status) {
+        // What stands in for a lost answer has another status than that one had.
+        if step.expects(status) || answer.stands_in() {
             return Ok(());
         }
         let expected = step.expect.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
