@@ -29,12 +29,14 @@ pub(super) struct ItemCalls<'a> {
     rows: Rows,
     under_way: UnderWay,
     in_doubt: AtomicBool,
+    at_lanes_step: AtomicBool,
 }
 
 impl<'a> ItemCalls<'a> {
     pub fn new(worker: &'a Worker, item: &'a Item, redrive: u32, lane: Option<&'a LaneContext>, desk: &'a dyn Desk) -> Self {
-        let (rows, under_way, in_doubt) = (Mutex::new(None), UnderWay::default(), AtomicBool::new(false));
-        Self { worker, item, redrive, lane, desk, rows, under_way, in_doubt }
+        let (rows, under_way) = (Mutex::new(None), UnderWay::default());
+        let (in_doubt, at_lanes_step) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { worker, item, redrive, lane, desk, rows, under_way, in_doubt, at_lanes_step }
     }
 
     /// Whether no step is being made. Then the item may be dropped.
@@ -61,6 +63,12 @@ impl<'a> ItemCalls<'a> {
     /// Remembers that a call is being sent, until its answer was judged.
     pub fn set_in_doubt(&self, in_doubt: bool) {
         self.in_doubt.store(in_doubt, Ordering::SeqCst);
+    }
+
+    /// Whether the last step that was asked for is the lane's own. As long as no other is, it may not be done: its answer may have
+    /// been a "not yet".
+    pub fn are_at_lanes_step(&self) -> bool {
+        self.at_lanes_step.load(Ordering::SeqCst)
     }
 
     /// What is kept of this call, or a new row for it.
@@ -147,6 +155,7 @@ impl Services for TryCalls<'_> {
     ) -> Sent<'a, Result<Arc<Answer>, JobError>> {
         Box::pin(async move {
             let _under_way = self.item.under_way.enter();
+            self.item.at_lanes_step.store(policy.once_per_lane, Ordering::SeqCst);
             let row = self.item.row(step, call, policy).await?;
             let answer = Calling::new(self, policy, sender, row).answer().await;
             if policy.once_per_lane { answer.map_err(JobError::stopping_lane) } else { answer }
