@@ -118,6 +118,14 @@ pub trait Sender: Send + Sync {
     fn probe<'a>(&'a self, call: Call<'a>) -> Sent<'a, Result<Probed, NoAnswer>>;
 }
 
+/// A call that was answered, as it is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    /// What was sent, as [`Sender::describe`] gave it.
+    pub sent: Arc<str>,
+    pub answer: Arc<Answer>,
+}
+
 /// What an attempt lets a job do beside computing: implemented by the worker.
 pub(crate) trait Services: Send + Sync {
     fn step<'a>(
@@ -127,6 +135,9 @@ pub(crate) trait Services: Send + Sync {
         policy: &'a StepPolicy<'a>,
         sender: &'a dyn Sender,
     ) -> Sent<'a, Result<Arc<Answer>, JobError>>;
+
+    /// What is kept of a call that was answered.
+    fn kept<'a>(&'a self, step: &'a str, call: u32, once_per_lane: bool) -> Sent<'a, Result<Option<Kept>, JobError>>;
 
     fn permit<'a>(&'a self, host: &'a str) -> Sent<'a, Result<(), JobError>>;
 
@@ -156,6 +167,14 @@ impl Attempt<'_> {
         sender: &dyn Sender,
     ) -> Result<Arc<Answer>, JobError> {
         self.services.step(step, call, policy, sender).await
+    }
+
+    /// What is kept of a call that was answered; nothing is sent. `None`: nothing is, or it is not settled.
+    ///
+    /// # Errors
+    /// To be passed on: the ledger cannot be read.
+    pub(crate) async fn kept(&self, step: &str, call: u32, once_per_lane: bool) -> Result<Option<Kept>, JobError> {
+        self.services.kept(step, call, once_per_lane).await
     }
 
     /// Waits for the turn of one call that is no step, such as one for a token.
@@ -194,6 +213,10 @@ impl Services for NoServices {
         _: &'a dyn Sender,
     ) -> Sent<'a, Result<Arc<Answer>, JobError>> {
         Box::pin(std::future::ready(Err(JobError::stopped("no steps here"))))
+    }
+
+    fn kept<'a>(&'a self, _: &'a str, _: u32, _: bool) -> Sent<'a, Result<Option<Kept>, JobError>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 
     fn permit<'a>(&'a self, _: &'a str) -> Sent<'a, Result<(), JobError>> {

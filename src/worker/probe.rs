@@ -79,7 +79,7 @@ impl Calling<'_> {
         match found {
             Probed::Happened(answer) => {
                 self.row.state = CallState::Answered;
-                self.row.answer = Some(Arc::new(answer));
+                self.row.answer = Some(Arc::new(answer.standing_in()));
                 self.note().await?;
                 self.give().map(Some)
             }

@@ -300,7 +300,7 @@ impl<'a> Calling<'a> {
     pub(super) fn give(&self) -> Result<Arc<Answer>, JobError> {
         let Some(answer) = &self.row.answer else { return Err(self.failed()) };
         let is_keyed = matches!(self.policy.repeat, StepRepeat::Keyed { .. });
-        if answer.status == 422 && is_keyed && !self.policy.expected.contains(&422) {
+        if answer.status == 422 && is_keyed && !answer.stands_in() && !self.policy.expected.contains(&422) {
             // Either the payload is wrong, or the key was used before with another one: who reads this needs the key.
             let Told { name, what } = Told::of_answer(self.policy.family, answer);
             let cause = format!("{}, idempotency key `{}`: {what}", self.step(), self.row.key);

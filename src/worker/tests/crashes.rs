@@ -70,6 +70,17 @@ async fn a_probe_comes_so_long_after_sending_and_decides() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_stands_in_for_a_lost_answer_is_a_success_whatever_its_status() {
+    let bench = Bench::new();
+    bench.die_after_start(&asked(StepRepeat::Once)).await;
+    let next = bench.again();
+    let script = next.script(&[], vec![Ok(Probed::Happened(answer(404, &[], "here")))]);
+    assert!(next.step(&asked(StepRepeat::Once), &script).await.unwrap().stands_in());
+    let redriven = Bench { redrive: 1, ..next.again() };
+    assert_eq!(status(&redriven.play(&asked(StepRepeat::Once), &[]).await.0), 404, "nothing is sent again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn silence_is_probed_without_a_crash_too_and_retries_are_counted() {
     let bench = Bench::new();
     let script = bench.script(&vec![Line::TimedOut; 4], vec![Ok(Probed::DidNotHappen); 4]);

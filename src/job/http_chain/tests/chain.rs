@@ -1,9 +1,12 @@
 //! Chains of steps: values from step to step, captures, polls, pages, redirects.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::server::{Reply, Server};
 use super::stage::{Once, job, run, run_with};
+use crate::call::Answer;
 
 /// The job with these steps against a server.
 fn chain(server: &Server, steps: Value, output: Value) -> super::super::HttpChain {
@@ -283,4 +286,23 @@ async fn what_fails_once_for_a_lane_stops_it() {
     assert!(run(&chain(&server, once, Value::Null), &Once::default(), json!({})).await.expect_err("refused").stops_lane);
     let each = json!([{ "name": "a", "put": "/a" }]);
     assert!(!run(&chain(&server, each, Value::Null), &Once::default(), json!({})).await.expect_err("refused").stops_lane);
+}
+
+#[tokio::test]
+async fn what_stands_in_for_a_lost_answer_is_a_success_whatever_is_expected() {
+    let server = Server::start(|_| Reply::json(200, "{}")).await;
+    let steps = json!([{ "name": "a", "post": "/a", "expect": [201], "capture": { "id": "{{ body.id }}" } }]);
+    let job = chain(&server, steps, json!("{{ steps.a.id }}"));
+    let kept = |answer: Answer| {
+        let services = Once::default();
+        services.kept.lock().expect("not poisoned").insert(("a".to_string(), 0), Arc::new(answer));
+        services
+    };
+    let found = Answer { status: 200, headers: Vec::new(), body: "{\"id\":7}".into() };
+    let error = run(&job, &kept(found.clone()), json!({})).await.expect_err("not expected");
+    assert_eq!(error.name(), "Http.Status.200");
+    // What was sent then, not what would be now.
+    assert!(error.cause().contains("POST http://sent.example/a answered 200, expected 201"), "{error}");
+    assert_eq!(run(&job, &kept(found.standing_in()), json!({})).await.expect("it happened"), json!(7));
+    assert!(server.lines().is_empty());
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::server::{Reply, Server};
 use super::stage::{job, run_by};
 use crate::call::{Answer, NoAnswer};
-use crate::job::{Call, JobError, OnUnknown, Probed, Sender, Sent, Services, StepPolicy, StepRepeat};
+use crate::job::{Call, JobError, Kept, OnUnknown, Probed, Sender, Sent, Services, StepPolicy, StepRepeat};
 
 /// How a step is called: what twice means, what is done about an unknown, the probe, and the statuses that are expected and retried.
 type Policy = (StepRepeat, OnUnknown, Option<Duration>, Vec<u16>, Vec<u16>);
@@ -36,6 +36,10 @@ impl Services for Witness {
             self.probed.lock().expect("not poisoned").push(probed);
             Ok(Arc::new(Answer { status: 200, headers: Vec::new(), body: b"{}".to_vec().into() }))
         })
+    }
+
+    fn kept<'a>(&'a self, _: &'a str, _: u32, _: bool) -> Sent<'a, Result<Option<Kept>, JobError>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 
     fn permit<'a>(&'a self, _: &'a str) -> Sent<'a, Result<(), JobError>> {
