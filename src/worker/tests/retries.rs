@@ -179,7 +179,7 @@ async fn a_stored_error_is_not_asked_for_for_ever() {
 async fn a_redrive_sends_a_refused_call_under_a_new_key_and_never_one_that_succeeded() {
     let bench = Bench::new();
     let moved = Bench::new();
-    moved.play(&policy(StepRepeat::Once), &[Line::Status(301)]).await;
+    let _ = moved.play(&policy(StepRepeat::Once), &[Line::Status(301)]).await;
     let redriven = Bench { redrive: 1, ..moved.again() };
     assert_eq!(
         status(&redriven.play(&policy(StepRepeat::Once), &[Line::Status(201)]).await.0),
