@@ -181,12 +181,47 @@ impl Visit<'_> {
     }
 
     /// Fetches one page after another.
+    ///
+    /// Cursors do not live for ever: pages of an earlier run that are not complete are fetched anew, from the first.
     async fn pages(&self, paginate: &Paginate, first: Request) -> Result<Value, JobError> {
+        let fresh = self.attempt.redrive() > 0 && !self.are_complete(paginate, &first).await?;
+        self.pages_from(paginate, first, fresh).await
+    }
+
+    /// Whether every page is kept, as far as the pages themselves can tell.
+    async fn are_complete(&self, paginate: &Paginate, first: &Request) -> Result<bool, JobError> {
+        let mut last = first.clone();
+        for page in 0..paginate.max_pages {
+            let mut kept = None;
+            // The answers of one page: redirects, then the page.
+            for call in page * CALLS_A_PAGE..(page + 1) * CALLS_A_PAGE {
+                let Some(answer) = self.attempt.kept(&self.step.name, call, self.step.once_per_lane).await? else { break };
+                let answer = answer.answer;
+                match redirected(self.step, &answer, &last.target.url) {
+                    Some(Ok(next)) if self.chain.redirects > 0 => last = last.at(next),
+                    _ => {
+                        kept = Some(answer);
+                        break;
+                    }
+                }
+            }
+            let Some(answer) = kept.filter(|answer| self.step.expects(answer.status)) else { return Ok(false) };
+            let seen = Seen::new(&answer, self.step.wants);
+            match pages::next(paginate, &seen.scope(self.scope), &answer, &first.target.url, &last.target.url) {
+                Ok(Some(next)) => last = last.at(next),
+                // What is wrong with a page is told when it is judged.
+                Ok(None) | Err(_) => return Ok(true),
+            }
+        }
+        Ok(true)
+    }
+
+    async fn pages_from(&self, paginate: &Paginate, first: Request, fresh: bool) -> Result<Value, JobError> {
         let mut known = HashSet::new();
         let mut gathered = Pages::new(paginate, self.step.wants.pages);
         let mut request = first.clone();
         for page in 0..paginate.max_pages {
-            let (answer, last) = self.fetch(page * CALLS_A_PAGE, request, false).await?;
+            let (answer, last) = self.fetch(page * CALLS_A_PAGE, request, fresh).await?;
             self.judge(&answer, &last).await?;
             let seen = Seen::new(&answer, self.step.wants);
             self.readable(&seen)?;

@@ -306,3 +306,25 @@ async fn what_stands_in_for_a_lost_answer_is_a_success_whatever_is_expected() {
     assert_eq!(run(&job, &kept(found.standing_in()), json!({})).await.expect("it happened"), json!(7));
     assert!(server.lines().is_empty());
 }
+
+#[tokio::test]
+async fn pages_of_an_earlier_run_that_are_not_complete_are_fetched_anew() {
+    let server = Server::start(|request| match (request.line.as_str(), request.number) {
+        ("GET /l", 0) => Reply::json(200, r#"{"data":[1],"next":"old"}"#),
+        ("GET /l", _) => Reply::json(200, r#"{"data":[1],"next":"new"}"#),
+        ("GET /l?after=new", _) => Reply::json(200, r#"{"data":[2]}"#),
+        _ => Reply::json(410, r#"{"error":"expired"}"#),
+    })
+    .await;
+    let paginate = json!({ "cursor": "{{ body.next | default(null) }}", "query": "after", "items": "{{ body.data }}" });
+    let steps = json!([{ "name": "list", "get": "/l", "paginate": paginate, "capture": { "all": "{{ pages }}" } }]);
+    let job = chain(&server, steps, json!("{{ steps.list.all }}"));
+    let services = Once::default();
+    assert_eq!(run(&job, &services, json!({})).await.expect_err("expired").name(), "Http.Status.410");
+    assert!(run(&job, &services, json!({})).await.is_err(), "within the same redrive what is kept is judged again");
+    let redriven = run_with(&job, &services, json!({}), &Value::Null, 1).await;
+    assert_eq!(redriven.expect("anew"), json!([1, 2]));
+    let again = run_with(&job, &services, json!({}), &Value::Null, 2).await;
+    assert_eq!(again.expect("complete"), json!([1, 2]), "complete pages are kept");
+    assert_eq!(server.lines(), ["GET /l", "GET /l?after=old", "GET /l", "GET /l?after=new"]);
+}
