@@ -28,6 +28,7 @@ pub(super) struct Host {
     /// Wakes the task: somebody came, or something was heard.
     wake: Notify,
     inner: Mutex<Inner>,
+    teller: Mutex<Teller>,
 }
 
 #[derive(Debug)]
@@ -66,7 +67,7 @@ enum Next {
 }
 
 impl Host {
-    pub fn new(name: &str, clock: Clock, own: Option<Rate>, give_up_after: Duration) -> Self {
+    pub fn new(name: &str, clock: Clock, own: Option<Rate>, give_up_after: Duration, teller: Teller) -> Self {
         let inner = Inner {
             new: VecDeque::new(),
             retries: VecDeque::new(),
@@ -79,7 +80,7 @@ impl Host {
             answered: None,
             ended: None,
         };
-        Self { name: name.into(), clock, wake: Notify::new(), inner: Mutex::new(inner) }
+        Self { name: name.into(), clock, wake: Notify::new(), inner: Mutex::new(inner), teller: Mutex::new(teller) }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -117,14 +118,25 @@ impl Host {
     pub fn heard(&self, heard: Heard<'_>) {
         let mut inner = self.inner();
         let before = (inner.gate.state, inner.gate.is_probing());
-        let rate = inner.rate;
-        inner.gate.hear(heard, self.clock.now(), SystemTime::now(), rate, fastrand::f64());
+        let (rate, now) = (inner.rate, self.clock.now());
+        let was_away = inner.gate.wait(now).is_some_and(|wait| wait.away);
+        inner.gate.hear(heard, now, SystemTime::now(), rate, fastrand::f64());
         if matches!(heard, Heard::Answer { status, .. } if answers_well(status)) {
             inner.answered = Some(Instant::now());
         }
         if before != (inner.gate.state, inner.gate.is_probing()) {
             self.wake.notify_one();
         }
+        let wait = inner.gate.wait(now);
+        drop(inner);
+        // Told at once: this may have been the last call of the run.
+        if was_away && wait.as_ref().is_none_or(|wait| !wait.away) {
+            self.teller().see(wait, 0, now);
+        }
+    }
+
+    fn teller(&self) -> MutexGuard<'_, Teller> {
+        self.teller.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn has_answered_since(&self, since: Instant) -> bool {
@@ -140,7 +152,7 @@ impl Host {
     }
 
     /// Serves those who wait for as long as it is not aborted.
-    pub async fn serve(self: Arc<Self>, mut store: Store, mut teller: Teller) {
+    pub async fn serve(self: Arc<Self>, mut store: Store) {
         let ending = Ending(&self);
         loop {
             let own = self.inner().own;
@@ -159,7 +171,7 @@ impl Host {
                         (next, inner.gate.state, wait, calls)
                     };
                     let kept = store.leave(&left);
-                    teller.see(wait, calls, now);
+                    self.teller().see(wait, calls, now);
                     kept.map(|()| next)
                 }
                 Err(why) => Err(why),

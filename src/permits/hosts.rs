@@ -91,9 +91,9 @@ impl HostPermits {
             Kept::Shared(top) => (Clock::Machine, Store::Shared(Box::new(SharedFile::new(top.clone(), name)))),
         };
         let own = self.rates.read().unwrap_or_else(PoisonError::into_inner).of(name);
-        let host = Arc::new(Host::new(name, clock, own, self.give_up_after));
         let teller = Teller::new(name, Arc::clone(&self.observer));
-        let task = tokio::spawn(Arc::clone(&host).serve(store, teller)).abort_handle();
+        let host = Arc::new(Host::new(name, clock, own, self.give_up_after, teller));
+        let task = tokio::spawn(Arc::clone(&host).serve(store)).abort_handle();
         Serving { host, task }
     }
 }
