@@ -293,6 +293,18 @@ fn a_lane_ends_where_its_own_call_is_given_up() {
 }
 
 #[test]
+fn a_redrive_takes_no_other_once_per_of_a_step_that_had_its_effect() {
+    let stage = lane("s2");
+    let text = stage.read("flow.yaml");
+    stage.write("flow.yaml", text.replace("once_per_lane: true", "once_per_lane: false"));
+    stage.run(&["redrive", "x", "--accept"]).ended(2).says("lacks the step `s1` as it had an effect for items that are not done");
+    // Where every lane is done, nothing would be done again.
+    stage.run(&["resolve", "x", "i0", "s2", "--happened", "{}"]).ended(0);
+    stage.finished(0, &["resume", "x"]);
+    stage.run(&["redrive", "x", "--accept"]).ended(0);
+}
+
+#[test]
 fn no_item_of_a_job_with_steps_is_resolved_as_a_whole() {
     let stage = unknown();
     let record = rusqlite::Connection::open(stage.path(".fanfold/runs/x/run.db")).unwrap();
