@@ -32,7 +32,7 @@ pub(super) struct Resolve {
     /// It did not happen: it is sent again, under a new idempotency key
     #[arg(long, group = "what")]
     did_not_happen: bool,
-    /// Nobody will know: the item is failed, and redrive leaves it alone
+    /// Nobody will know: the item is failed, and redrive leaves it alone; its lane too, if the step is done once for the lane
     #[arg(long, group = "what")]
     give_up: bool,
     /// Which call of the step, where several are unknown
@@ -54,7 +54,7 @@ impl Resolve {
         let named = Named { item: &self.key, step: self.step.as_deref(), call: self.call };
         let resolved = folder.resolve(&named, &resolution, &at.jobs)?;
         if at.json {
-            let Resolved { call, status, unblocked } = resolved;
+            let Resolved { call, status, unblocked, .. } = resolved;
             let (step, call) = call.unzip();
             JsonLines::line(&json!({
                 "run": self.run, "item": self.key, "step": step, "call": call, "status": status, "unblocked": unblocked,
@@ -66,7 +66,9 @@ impl Resolve {
         let left = folder.report()?.items;
         let next = match resolved.status {
             _ if left.pending > 0 => format!("fanfold resume {run}"),
-            ItemStatus::Failed if left.blocked > 0 => format!("fanfold redrive {run} runs what is blocked"),
+            ItemStatus::Failed if left.blocked > 0 && !resolved.ends_lane => {
+                format!("fanfold redrive {run} runs what is blocked")
+            }
             _ => format!("fanfold status {run}"),
         };
         say(report::typed_here(&format!("hint: {next}")));
@@ -87,6 +89,7 @@ fn told(key: &str, resolution: &Resolution, resolved: &Resolved) -> String {
         Resolution::GiveUp => "given up",
     };
     let blocked = match resolved.unblocked {
+        0 if resolved.ends_lane => ", and its lane ends there: the step is done once for the lane".to_string(),
         0 => String::new(),
         n => format!(", and so {} behind it", if n == 1 { "is 1 item".to_string() } else { format!("are {}", items(n)) }),
     };

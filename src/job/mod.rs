@@ -174,6 +174,14 @@ pub trait Job: Sized + Send + Sync + 'static {
         Ok(None)
     }
 
+    /// The names of its steps that have an effect ([`Attempt::step`]), each with whether it is done once for a lane, from settings that
+    /// passed [`Job::check`]. By them it is known whether changed settings would send again under another name what was sent before:
+    /// a redrive refuses those. Default none: it is not checked.
+    fn steps(config: &Self::Config) -> Vec<(String, bool)> {
+        let _ = config;
+        Vec::new()
+    }
+
     /// How many calls to others an item makes at least, for the plan. Default 0.
     fn calls(&self) -> u32 {
         0

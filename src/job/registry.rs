@@ -61,6 +61,7 @@ impl Jobs {
 }
 
 type Make = fn(Value, &Setup) -> Result<Arc<dyn AnyJob>, ConfigError>;
+type StepsOf = fn(Value, &Within) -> Result<Vec<(String, bool)>, ConfigError>;
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
 /// What is known of a job before it is made.
@@ -77,6 +78,7 @@ pub(crate) struct JobKind {
     pub input_schema: fn() -> Schema,
     pub output_schema: fn() -> Schema,
     check: fn(&Value, &Within) -> Result<(), ConfigError>,
+    steps: StepsOf,
     make: Make,
 }
 
@@ -93,6 +95,7 @@ impl JobKind {
             input_schema: whole_schema::<J::Input>,
             output_schema: whole_schema::<J::Output>,
             check: check::<J>,
+            steps: |config, within| Ok(J::steps(&typed::<J>(config, within)?)),
             make: make::<J>,
         }
     }
@@ -100,6 +103,11 @@ impl JobKind {
     /// Whether settings with every expression over `params` resolved are what the job takes. Nothing is made or opened.
     pub fn check(&self, config: &Value, within: &Within) -> Result<(), ConfigError> {
         (self.check)(config, within)
+    }
+
+    /// The steps that have an effect: see [`Job::steps`]. Nothing is made or opened.
+    pub fn steps(&self, config: Value, within: &Within) -> Result<Vec<(String, bool)>, ConfigError> {
+        (self.steps)(config, within)
     }
 
     /// Makes the job from its settings, with every expression over `params` resolved.

@@ -80,6 +80,30 @@ pub(crate) fn lanes_in_doubt(db: &Connection) -> rusqlite::Result<Vec<CallRow>> 
     db.prepare(&sql)?.query_map([], row)?.collect()
 }
 
+/// A call that may have had its effect, or has had it.
+pub(crate) struct Effect {
+    pub owner: u64,
+    pub step: String,
+    /// Who made it last.
+    pub item: u64,
+    pub lane: bool,
+    /// Whether no answer settles it.
+    pub in_doubt: bool,
+}
+
+/// Tells every call that may have had its effect; one that was refused (4xx) had none. Goes through the whole table.
+pub(crate) fn each_effect(db: &Connection, mut see: impl FnMut(Effect)) -> rusqlite::Result<()> {
+    let mut statement = db.prepare(
+        "SELECT owner, step, item, lane, state = 1 FROM calls WHERE state = 1 OR state = 2 AND status NOT BETWEEN 400 AND 499",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (owner, item) = (row.get::<_, i64>(0)? as u64, row.get::<_, i64>(2)? as u64);
+        see(Effect { owner, step: row.get(1)?, item, lane: row.get(3)?, in_doubt: row.get(4)? });
+    }
+    Ok(())
+}
+
 /// Everyone who has rows, in ascending order.
 pub(crate) fn owners(db: &Connection) -> rusqlite::Result<Vec<u64>> {
     db.prepare("SELECT DISTINCT owner FROM calls ORDER BY owner")?

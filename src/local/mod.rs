@@ -24,6 +24,7 @@ mod record;
 mod recorder;
 mod recover;
 mod redrive;
+mod renamed_steps;
 mod resolve;
 mod results;
 mod run;

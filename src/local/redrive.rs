@@ -7,12 +7,13 @@ use super::lane_walk::{Redriving, before_redrive};
 use super::prune::PRUNED_CALLS;
 use super::record::{BatchRow, batch_row, set_fact};
 use super::recorder::write_batch;
+use super::renamed_steps;
 use super::resolve::GIVEN_UP;
 use super::run::{Run, StoredWorkflow};
 use super::session::UNCLAIMED;
 use crate::error::{Error, Result};
-use crate::job::Jobs;
-use crate::workflow::Workflow;
+use crate::job::{JobKind, Jobs};
+use crate::workflow::{Bound, Workflow};
 
 /// How a run is redriven.
 #[derive(Debug, Clone, Default)]
@@ -31,7 +32,8 @@ impl Run {
     /// [`Run::go`] then runs them, and nothing that succeeded.
     ///
     /// # Errors
-    /// The source is gone, has changed or was pruned. With `accept`: the changed workflow has mistakes, or reads other items.
+    /// The source is gone, has changed or was pruned. With `accept`: the changed workflow has mistakes, or reads other items, or lacks a
+    /// step by its name that has had its effect for items that are not done.
     /// Nothing is changed then.
     pub fn redrive(&mut self, redrive: &Redrive, jobs: &Jobs) -> Result<u64> {
         if redrive.batch == Some(0) {
@@ -115,6 +117,10 @@ impl Run {
                 .at(Some(workflow.place_of("order")))
                 .hint("begin a new run for another order; a redrive takes changes of everything else"));
         }
+        let name = &bound.settings.job.name;
+        let kind = *jobs.get(name).ok_or_else(|| Error::bug(format!("the job `{name}` was checked and is not there")))?;
+        let old = steps(&self.kind, &self.workflow, &self.bound)?;
+        renamed_steps::check(&self.record, &self.folder, &old, &steps(&kind, &workflow, &bound)?)?;
         let stored = StoredWorkflow::of(&workflow);
         self.record.write("be written", |db| {
             set_fact(db, "tolerance", &bound.settings.tolerated_failure)?;
@@ -122,12 +128,17 @@ impl Run {
             set_fact(db, UNCLAIMED, &true)?;
             set_fact(db, "workflow", &stored)
         })?;
-        let name = &bound.settings.job.name;
-        self.kind = *jobs.get(name).ok_or_else(|| Error::bug(format!("the job `{name}` was checked and is not there")))?;
+        self.kind = kind;
         self.workflow = workflow;
         self.bound = bound;
         Ok(())
     }
+}
+
+/// The steps of a workflow's job that have an effect.
+fn steps(kind: &JobKind, workflow: &Workflow, bound: &Bound) -> Result<Vec<(String, bool)>> {
+    let steps = kind.steps(bound.settings.job.config.clone(), &workflow.within());
+    steps.map_err(|error| workflow.place_config_error(&error))
 }
 
 /// Items whose lanes went on would run behind what came after them.

@@ -8,12 +8,13 @@ use serde_json::Value;
 use super::lane_walk::blocked_behind;
 use super::record::{Record, set_outcome};
 use super::redrive::pend;
+use super::run::StoredWorkflow;
 use super::state::RunFolder;
 use super::unknown::{InDoubt, position_name};
 use crate::call::Answer;
 use crate::error::{Error, Result};
 use crate::item::json_len;
-use crate::job::Jobs;
+use crate::job::{Jobs, Repeat};
 use crate::ledger::{CallRow, CallState, sqlite};
 use crate::limits::OUTPUT_BYTES;
 use crate::outcome::{Failure, ItemStatus, Outcome};
@@ -28,7 +29,8 @@ pub enum Resolution {
     Happened(Value),
     /// It did not happen: it is sent again, under a new key.
     DidNotHappen,
-    /// Nobody will know: the item is failed and stays so. A redrive runs what is blocked behind it.
+    /// Nobody will know: the item is failed and stays so. A redrive runs what is blocked behind it, unless the call is one that is made
+    /// once for its lane: the lane cannot go on without it.
     GiveUp,
 }
 
@@ -52,6 +54,8 @@ pub struct Resolved {
     pub status: ItemStatus,
     /// Items of its lane that were blocked behind it and are pending again.
     pub unblocked: u64,
+    /// Whether its lane ends here: what was given up is a call that is made once for the lane.
+    pub ends_lane: bool,
 }
 
 /// An item that is unknown.
@@ -73,11 +77,20 @@ impl RunFolder {
         let mut record = Record::open(&self.record_path())?;
         let Some(unknown) = find(&record, named.item)? else { return Err(self.not_unknown(named.item, jobs)) };
         let calls = InDoubt::of(&record)?.calls(&record, unknown.index)?;
+        let is_whole = calls.is_empty() && *resolution != Resolution::GiveUp;
+        if is_whole && self.makes_steps(&record, jobs)? {
+            return Err(Error::refused(format!(
+                "which call of item `{}` is unknown was not kept, and its job cannot take the item as done or not done as a whole",
+                named.item
+            ))
+            .hint("give it up, without a step: `--give-up`"));
+        }
         let call = self.pick(named, calls)?;
         let outcome = outcome(&unknown, call.as_ref(), resolution)?;
         let status = outcome.as_ref().map_or(ItemStatus::Pending, Outcome::status);
         let blocked = if status == ItemStatus::Failed { Vec::new() } else { blocked_behind(&record, self, unknown.index)? };
         let told = call.as_ref().map(|row| (row.step.to_string(), row.call));
+        let ends_lane = *resolution == Resolution::GiveUp && call.as_ref().is_some_and(|row| row.lane);
         record.write("be written", |db| {
             if let Some(row) = call.and_then(|row| settled(row, unknown.redrive, resolution)) {
                 sqlite::write(db, &row)?;
@@ -88,7 +101,14 @@ impl RunFolder {
             }
             pend(db, &blocked, 0)
         })?;
-        Ok(Resolved { call: told, status, unblocked: blocked.len() as u64 })
+        Ok(Resolved { call: told, status, unblocked: blocked.len() as u64, ends_lane })
+    }
+
+    /// Whether the run's job makes all its effects by steps.
+    fn makes_steps(&self, record: &Record, jobs: &Jobs) -> Result<bool> {
+        let workflow = record.known_fact::<StoredWorkflow>("workflow")?.parse(jobs)?;
+        let bound = workflow.rebind(&record.known_fact("params")?)?;
+        Ok(jobs.get(&bound.settings.job.name).is_some_and(|kind| kind.repeat == Repeat::Steps))
     }
 
     /// The call that is meant; `None` for an item whose job makes no steps.

@@ -4,13 +4,15 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::record::Record;
 use super::resolve::GIVEN_UP;
+use super::unknown::InDoubt;
 use crate::error::Result;
 use crate::outcome::ItemStatus;
 
 /// Ranges that are read from the record at once.
 const PAGE: u32 = 1024;
 
-/// The status of every item. One that was given up by a person counts as skipped: its lane goes on behind it.
+/// The status of every item. One that was given up by a person counts as skipped: its lane goes on behind it. Not so if the call that was
+/// given up is the lane's own: without it the lane cannot go on, so there the item stays unknown.
 #[derive(Debug)]
 pub(super) struct Statuses(Vec<AtomicU8>);
 
@@ -35,6 +37,11 @@ impl Statuses {
             }
         }
         record.each_exception(|item, status| statuses.set(item, status))?;
+        for row in InDoubt::of(record)?.lanes() {
+            if statuses.of(row.item) == ItemStatus::Skipped {
+                statuses.set(row.item, ItemStatus::Unknown);
+            }
+        }
         Ok(statuses)
     }
 

@@ -66,6 +66,11 @@ impl InDoubt {
         Ok(Self { is_kept, lanes })
     }
 
+    /// Those that are done once for a lane.
+    pub fn lanes(&self) -> &[CallRow] {
+        &self.lanes
+    }
+
     /// Those that this item made, its lane's own among them.
     pub fn calls(&self, record: &Record, item: u64) -> Result<Vec<CallRow>> {
         if !self.is_kept {

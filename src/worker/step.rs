@@ -69,8 +69,11 @@ impl<'a> Calling<'a> {
             Kept::Give => return self.give(),
             Kept::Send => {}
             Kept::Renew => self.renew(),
-            Kept::Doubt => self.row.state = CallState::Started,
-            Kept::Crashed => return Err(self.crashed()),
+            Kept::Doubt => self.take_over().await?,
+            Kept::Crashed => {
+                self.take_over().await?;
+                return Err(self.crashed());
+            }
         }
         loop {
             let answer = match self.doubt(&self.row) {
@@ -85,6 +88,14 @@ impl<'a> Calling<'a> {
                 return Ok(answer);
             }
         }
+    }
+
+    /// A call in doubt is this item's from now on, whoever of its lane made it: if it stays in doubt, this item is unknown by it.
+    async fn take_over(&mut self) -> Result<(), JobError> {
+        let index = self.calls.item.item.index;
+        let is_kept_so = (self.row.state, self.row.item) == (CallState::Started, index);
+        (self.row.state, self.row.item) = (CallState::Started, index);
+        if is_kept_so || !self.has_effect() { Ok(()) } else { self.note().await }
     }
 
     /// What is to be done first, if it may have had its effect.

@@ -143,6 +143,10 @@ impl Job for Pay {
         Ok(Self(config))
     }
 
+    fn steps(config: &PayConfig) -> Vec<(String, bool)> {
+        (1..=config.steps).map(|n| (format!("s{n}"), config.once_per_lane && n == 1)).collect()
+    }
+
     async fn run(&self, item: PayItem, attempt: &Attempt<'_>) -> Result<Value, JobError> {
         let repeat = match self.0.repeat.as_str() {
             "safe" => StepRepeat::Safe,

@@ -161,6 +161,27 @@ fn a_chain_is_done_item_by_item_and_its_secret_is_nowhere() {
 }
 
 #[test]
+fn a_redrive_takes_no_new_name_of_a_step_that_had_its_effect() {
+    let stage = Stage::new();
+    let (url, log) = server();
+    flow(&stage, &url);
+    let open = |line: &&str| !line.starts_with("secrets:") && !line.trim_start().starts_with("auth:");
+    let text = stage.read("flow.yaml").lines().filter(open).collect::<Vec<_>>().join("\n");
+    stage.write("flow.yaml", &text);
+    stage.run(&["run", "flow.yaml", "--as", "x"]).ended(1);
+    let puts = || log.lock().unwrap().iter().filter(|line| line.starts_with("PUT ")).count();
+    assert_eq!(puts(), 3);
+    stage.write("flow.yaml", text.replace("customer\n", "client\n").replace("steps.customer", "steps.client"));
+    let done = stage.run(&["redrive", "x", "--accept"]).ended(2);
+    done.says("lacks the step `customer` as it had an effect").says("hint: keep the name and the `once_per` of the step");
+    assert_eq!(stage.results("x")["o3"]["status"], "failed", "nothing was changed");
+    // What was refused had no effect.
+    stage.write("flow.yaml", text.replace("invoice\n", "bill\n").replace("steps.invoice", "steps.bill"));
+    stage.run(&["redrive", "x", "--accept"]).ended(1);
+    assert_eq!((puts(), stage.results("x")["o3"]["error"].as_str()), (3, Some("Http.Status.422")));
+}
+
+#[test]
 fn a_dry_run_shows_the_first_request_without_secrets_and_sends_nothing() {
     let stage = Stage::new();
     let (url, log) = server();

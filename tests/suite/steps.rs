@@ -217,6 +217,14 @@ fn an_item_of_a_job_without_steps_is_resolved_as_a_whole() {
 
 /// Three items in one lane, of which the first is unknown at this step; `s1` is done once for the lane.
 fn lane(at: &str) -> Stage {
+    let stage = unknown_lane(at, &[]);
+    let items = stage.json(0, &["status", "x"])[0]["items"].clone();
+    assert_eq!((&items["unknown"], &items["blocked"], &items["succeeded"]), (&json!(1), &json!(2), &json!(1)));
+    stage
+}
+
+/// The same, of a run with these arguments.
+fn unknown_lane(at: &str, args: &[&str]) -> Stage {
     let stage = Stage::new();
     let first = json!({ "id": "i0", "lane": "a", "at": at, "what": "lost" });
     stage.items([
@@ -227,8 +235,7 @@ fn lane(at: &str) -> Stage {
     ]);
     flow(&stage, "once", "hold", "once_per_lane: true");
     stage.write("flow.yaml", format!("order: {{ by: \"{{{{ item.lane }}}}\" }}\n{}", stage.read("flow.yaml")));
-    let items = stage.finished(1, &["run", "flow.yaml", "--as", "x"])["items"].clone();
-    assert_eq!((&items["unknown"], &items["blocked"], &items["succeeded"]), (&json!(1), &json!(2), &json!(1)));
+    stage.run(&[&["run", "flow.yaml", "--as", "x"], args].concat());
     stage.write("cure", "");
     stage
 }
@@ -258,6 +265,56 @@ fn behind_an_item_that_was_given_up_a_redrive_goes_on() {
     assert_eq!((&items["succeeded"], &items["failed"]), (&json!(3), &json!(1)), "{items}");
     assert_eq!(keys(&stage, "i0", "s2").len(), 1);
     stage.run(&["redrive", "x"]).ended(1).says("0 items to redrive");
+}
+
+#[test]
+fn a_lane_ends_where_its_own_call_is_given_up() {
+    for rest in ["blocked", "pending"] {
+        let stage = match rest {
+            "blocked" => lane("s1"),
+            _ => unknown_lane("s1", &["--limit", "1"]),
+        };
+        let arrived = || times(&stage, "arrived").into_iter().filter(|((id, _), _)| id != "i3").collect::<Vec<_>>();
+        let before = arrived();
+        let done = stage.run(&["resolve", "x", "i0", "s1", "--give-up"]).ended(0);
+        let done = done.says("given up; the item is failed, and its lane ends there: the step is done once for the lane");
+        assert!(!done.err.contains("redrive"), "{}", done.err);
+        if rest == "pending" {
+            stage.finished(1, &["resume", "x"]);
+        }
+        stage.run(&["redrive", "x"]).ended(1).says("0 items to redrive");
+        assert_eq!(arrived(), before, "{rest}");
+        for id in ["i1", "i2"] {
+            assert_eq!(stage.results("x")[id]["status"], "blocked", "{rest}");
+            let done = stage.run(&["resolve", "x", id, "s1", "--happened", "{}"]).ended(2);
+            done.says(&format!("item `{id}` is not unknown, it is blocked"));
+        }
+    }
+}
+
+#[test]
+fn a_redrive_takes_no_other_once_per_of_a_step_that_had_its_effect() {
+    let stage = lane("s2");
+    let text = stage.read("flow.yaml");
+    stage.write("flow.yaml", text.replace("once_per_lane: true", "once_per_lane: false"));
+    stage.run(&["redrive", "x", "--accept"]).ended(2).says("lacks the step `s1` as it had an effect for items that are not done");
+    // Where every lane is done, nothing would be done again.
+    stage.run(&["resolve", "x", "i0", "s2", "--happened", "{}"]).ended(0);
+    stage.finished(0, &["resume", "x"]);
+    stage.run(&["redrive", "x", "--accept"]).ended(0);
+}
+
+#[test]
+fn no_item_of_a_job_with_steps_is_resolved_as_a_whole() {
+    let stage = unknown();
+    let record = rusqlite::Connection::open(stage.path(".fanfold/runs/x/run.db")).unwrap();
+    record.execute("DELETE FROM calls", []).unwrap();
+    for how in [&["--did-not-happen"][..], &["--happened", "{}"]] {
+        let done = stage.run(&[&["resolve", "x", "i0"], how].concat()).ended(2);
+        done.says("which call of item `i0` is unknown was not kept").says("hint: give it up, without a step: `--give-up`");
+    }
+    assert_eq!(stage.results("x")["i0"]["status"], "unknown");
+    stage.run(&["resolve", "x", "i0", "--give-up"]).ended(0);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::headers::{Credentials, Wrong};
 use super::network::{Network, NetworkSettings};
 use super::redaction::Redaction;
 use super::step::Step;
+use super::steps::OncePer;
 use super::token::Tokens;
 use crate::call::NoAnswer;
 use crate::expression::{Params, Scope, Template};
@@ -113,6 +114,11 @@ impl Job for HttpChain {
 
     fn preview(&self, _: &Value, scope: &Scope<'_>) -> Result<Option<String>, JobError> {
         self.first_request(scope)
+    }
+
+    fn steps(config: &Self::Config) -> Vec<(String, bool)> {
+        let with_effect = config.steps.iter().filter(|step| !step.is_safe());
+        with_effect.map(|step| (step.name.clone(), step.once_per == Some(OncePer::Lane))).collect()
     }
 
     fn calls(&self) -> u32 {
