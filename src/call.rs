@@ -15,10 +15,26 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// Marks an answer that stands in for a lost one. No network can deliver it: a colon cannot be in the name of a header field.
+const STANDS_IN: &str = ":stands-in";
+
 impl Answer {
     /// The first header field of this name, given in lowercase.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The same, as what stands in for an answer that was lost: its effect happened, whatever the status says.
+    pub(crate) fn standing_in(mut self) -> Self {
+        if !self.stands_in() {
+            self.headers.push((STANDS_IN.to_string(), String::new()));
+        }
+        self
+    }
+
+    /// Whether it stands in for an answer that was lost.
+    pub(crate) fn stands_in(&self) -> bool {
+        self.header(STANDS_IN).is_some()
     }
 
     /// How long `Retry-After` asks to wait, given in seconds or as a date; `now_ms` is in milliseconds since 1970. What is neither

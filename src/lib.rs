@@ -1,20 +1,18 @@
 //! fanfold: one job over many items, and one true outcome for each. *Fan* out the items; *fold* each chain.
 //!
-//! Made to become an orchestrator of ordered requests to third parties; what is here is the engine on one machine, the first job,
-//! [`job::image_resize`], and the door for jobs of one's own.
-//!
-//! A [workflow](Workflow) is one YAML file: where the items come from, what [job](Job) is done to each, what happens on failure.
-//! It is run on this machine, crash-safe: kill it at any instant, resume, and every item has exactly one outcome.
+//! A [workflow](Workflow) is one YAML file: where the items come from, what [job](Job) is done to each, how fast, what happens on
+//! failure. It is run on this machine, crash-safe: kill it at any instant, resume, and every item has exactly one outcome. Built in are
+//! [`job::http_chain`], ordered calls to third parties that are never lost and never blindly repeated, and [`job::image_resize`].
 //!
 //! ```text
 //!               workflow.yaml
 //!                    |  workflow/            YAML -> checked types, every mistake at once with line:column and a hint
 //!                    v
 //!                 local/                     who hands out the batches
-//!               reader -> batcher -> map run -> record
+//!               reader -> (lanes) -> batcher -> map run -> record
 //!                    |
 //!                 worker/                    THE SEAM: a batch in, an outcome for every item
-//!                    |
+//!                    |                       attempts, permits, backoff, ledger
 //!                  job/                      one item; or a whole batch where the job does better
 //!                    |
 //!                storage/                    bytes by name: folder, s3://
@@ -23,12 +21,17 @@
 //! Files directly in `src/` are *words*: plain values, without I/O, clock or randomness. Folders are *rooms*:
 //!
 //! - [`expression`]: `{{ }}` in workflow values
+//! - `secrets`: by name, looked up late, taken out of everything that is kept or shown
 //! - [`storage`]: bytes by name, in a folder or a bucket
 //! - [`reader`]: where items come from
 //! - [`job`]: what is done to an item; write one of your own there
-//! - `worker`: attempts, waits, deadlines; behind [`Trial`] for testing a job
+//! - `ledger`: what was sent and what was answered
+//! - `permits`: who may call now
+//! - `worker`: attempts, waits, steps, deadlines; behind [`Trial`] for testing a job
 //! - [`workflow`]: the YAML file
+//! - `lanes`: which items come one after another
 //! - [`local`]: runs on this machine and their record
+//! - `rehearsal`: a workflow's own tests, in virtual time
 //! - `observe`, `cli`: seeing a run, and the command line
 //! - [`guide`]: how to use all of it
 //!
@@ -52,6 +55,8 @@
 //!     fanfold::main(Jobs::builtin().with::<Greet>())
 //! }
 //! ```
+
+#![cfg_attr(not(feature = "http"), allow(dead_code, reason = "what only `http_chain` uses is there without it as well"))]
 
 mod base64;
 mod batch;

@@ -91,7 +91,7 @@ fn open(options: &Options) -> Result<(tokio::runtime::Runtime, TcpListener, Arc<
     let port = options.port();
     let listener = {
         let _inside = runtime.enter();
-        server::listen(port).map_err(|error| format!("port {port} of 127.0.0.1: {error}; another one by `--port`"))?
+        server::listen(port).map_err(|error| format!("port {port} of 127.0.0.1: {error}; another one by `--port 9191`, and `-p api=http://127.0.0.1:9191` behind the workflow"))?
     };
     Ok((runtime, listener, Desk::new(options)?))
 }

@@ -37,7 +37,7 @@ impl New {
         let schema = workflow::schema(&at.jobs);
         let config = config_schema(&schema, kind.name).ok_or_else(|| Error::bug("a registered job has no schema"))?;
         let text = self.text(&schema, config, at)?;
-        let path = at.here.join(format!("{}.yaml", self.name));
+        let path = at.here.join(format!("{}.yaml", self.name.strip_suffix(".yaml").unwrap_or(&self.name)));
         let shown = at.shown(&path).to_path_buf();
         // Checked before it is written: what `new` makes has no mistake.
         Workflow::parse(&text, &shown.display().to_string(), &at.here, &at.jobs)?;
@@ -52,7 +52,7 @@ impl New {
     }
 
     fn text(&self, schema: &Value, config: &Value, at: &Surroundings) -> Result<String> {
-        let mut text = format!("fanfold: 1\nname: {}\n", self.name);
+        let mut text = format!("fanfold: 1\nname: {}\n", self.name.strip_suffix(".yaml").unwrap_or(&self.name));
         if let Some(about) = first_sentence(config) {
             text.push_str(&format!("description: {}\n", quoted(&about)));
         }

@@ -115,10 +115,13 @@ pub(super) fn end(report: &Report) -> u8 {
             0
         }
         RunStatus::Failed => {
-            let next = if items.failed + items.blocked > 0 {
-                format!("fanfold results {id} --failed shows them, fanfold redrive {id} runs them again")
-            } else {
-                format!("fanfold results {id} --unknown shows them, fanfold resolve {id} KEY STEP decides one")
+            let next = match (items.failed, items.unknown) {
+                (0, 0) => format!("fanfold redrive {id} runs them again"),
+                // Blocked items wait for those that are unknown.
+                (0, _) => format!(
+                    "fanfold results {id} --unknown shows what is to be decided, fanfold resolve {id} KEY STEP decides one"
+                ),
+                _ => format!("fanfold results {id} --failed shows them, fanfold redrive {id} runs them again"),
             };
             say(typed_here(&format!(
                 "failed: {} not done, more than `tolerated_failure` allows; hint: {next}",

@@ -21,6 +21,12 @@ pub(super) struct ResultsVerb {
     /// Only items of which an effect may have happened
     #[arg(long)]
     unknown: bool,
+    /// Only items that wait behind another one of their lane
+    #[arg(long)]
+    blocked: bool,
+    /// Only items that succeeded
+    #[arg(long)]
+    succeeded: bool,
     /// Only items that were left out
     #[arg(long)]
     skipped: bool,
@@ -36,6 +42,8 @@ impl ResultsVerb {
         let asked = [
             (self.failed, ItemStatus::Failed),
             (self.unknown, ItemStatus::Unknown),
+            (self.blocked, ItemStatus::Blocked),
+            (self.succeeded, ItemStatus::Succeeded),
             (self.skipped, ItemStatus::Skipped),
             (self.pending, ItemStatus::Pending),
         ];

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{Surroundings, report};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::observe::{JsonLines, batches, rate_words, say};
 use crate::units::parse_rate;
 
@@ -23,7 +23,7 @@ pub(super) struct Throttle {
     /// The run's id
     run: String,
     /// Batches at once, in place of the workflow's `max_concurrency`
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000), required_unless_present = "rate")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     concurrency: Option<u32>,
     /// Calls to one host in a time, in place of the workflow's `rate`: `20/s` for all hosts without a rate of their own,
     /// `api.example.com=600/m` for one; `workflow` for what the workflow says
@@ -78,6 +78,10 @@ impl Stop {
 impl Throttle {
     pub fn go(self, at: &Surroundings) -> Result<u8> {
         let folder = at.state().run(&self.run)?;
+        if self.concurrency.is_none() && self.rate.is_empty() {
+            return Err(Error::refused("nothing was said of how fast")
+                .hint("`--rate 20/s`, `--rate api.example.com=5/s` or `--concurrency 10`"));
+        }
         let mut told = serde_json::json!({ "run": self.run });
         let when = if folder.is_busy() { "from now on" } else { "when it is resumed" };
         if let Some(concurrency) = self.concurrency {

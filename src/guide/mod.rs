@@ -6,6 +6,7 @@
 //! - [`order`]: one after another: lanes, what is behind a failed item, `previous`
 //! - [`chain`]: the job `http_chain`: ordered calls to a third party
 //! - [`job`]: writing a job of one's own
+//! - [`partner`]: finding out whether a partner knows a request again
 //! - [`guarantees`]: what is promised, and the limits of it
 //! - [`compare`]: how it compares
 //!
@@ -28,6 +29,9 @@ pub mod job {}
 
 #[doc = include_str!("order.md")]
 pub mod order {}
+
+#[doc = include_str!("partner.md")]
+pub mod partner {}
 
 #[doc = include_str!("running.md")]
 pub mod running {}

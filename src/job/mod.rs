@@ -28,8 +28,8 @@ pub use registry::Jobs;
 pub(crate) use registry::{AnyJob, JobKind};
 #[cfg(test)]
 pub(crate) use step::NoServices;
-pub(crate) use step::Services;
 pub use step::{Call, OnUnknown, Probed, Sender, Sent, StepPolicy, StepRepeat};
+pub(crate) use step::{Kept, Services};
 pub(crate) use wire::{Wire, WireRequest};
 
 use crate::expression::Scope;

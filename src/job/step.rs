@@ -91,6 +91,23 @@ pub trait Sender: Send + Sync {
     /// What will be sent, for people: method, URL and the start of the body, without secrets. Kept before it is sent.
     fn describe(&self, call: &Call<'_>) -> String;
 
+    /// Fetches what sending needs and is not there yet, such as a token, before its turn is waited for: what comes between the turn
+    /// and the sending makes the turn stale. Awaited before every [`Sender::send`] and [`Sender::probe`].
+    ///
+    /// # Errors
+    /// It cannot be sent as things are; nothing is said of the host of the call. A transient one is retried like a call.
+    ///
+    /// # Cancel safety
+    /// Dropped when the run stops or the time of the item is up.
+    fn prepare<'a>(&'a self) -> Sent<'a, Result<(), JobError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Whether this answer to [`Sender::send`] only refuses what was prepared and did nothing: then it is prepared and sent again.
+    fn is_refused(&self, _: &Answer) -> bool {
+        false
+    }
+
     /// Sends it once and waits for the whole answer.
     ///
     /// # Cancel safety
@@ -99,6 +116,14 @@ pub trait Sender: Send + Sync {
 
     /// Asks whether the effect of this call is there. Asked only with [`OnUnknown::Probe`] or [`StepPolicy::probe`]; a permit is held.
     fn probe<'a>(&'a self, call: Call<'a>) -> Sent<'a, Result<Probed, NoAnswer>>;
+}
+
+/// A call that was answered, as it is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    /// What was sent, as [`Sender::describe`] gave it.
+    pub sent: Arc<str>,
+    pub answer: Arc<Answer>,
 }
 
 /// What an attempt lets a job do beside computing: implemented by the worker.
@@ -111,7 +136,13 @@ pub(crate) trait Services: Send + Sync {
         sender: &'a dyn Sender,
     ) -> Sent<'a, Result<Arc<Answer>, JobError>>;
 
+    /// What is kept of a call that was answered.
+    fn kept<'a>(&'a self, step: &'a str, call: u32, once_per_lane: bool) -> Sent<'a, Result<Option<Kept>, JobError>>;
+
     fn permit<'a>(&'a self, host: &'a str) -> Sent<'a, Result<(), JobError>>;
+
+    /// Waits this long.
+    fn pause<'a>(&'a self, wait: Duration) -> Sent<'a, Result<(), JobError>>;
 
     /// What became of a call made with [`Services::permit`].
     fn heard(&self, host: &str, answer: &Result<Answer, NoAnswer>);
@@ -138,12 +169,28 @@ impl Attempt<'_> {
         self.services.step(step, call, policy, sender).await
     }
 
+    /// What is kept of a call that was answered; nothing is sent. `None`: nothing is, or it is not settled.
+    ///
+    /// # Errors
+    /// To be passed on: the ledger cannot be read.
+    pub(crate) async fn kept(&self, step: &str, call: u32, once_per_lane: bool) -> Result<Option<Kept>, JobError> {
+        self.services.kept(step, call, once_per_lane).await
+    }
+
     /// Waits for the turn of one call that is no step, such as one for a token.
     ///
     /// # Errors
     /// To be passed on: the run stops.
     pub async fn permit(&self, host: &str) -> Result<(), JobError> {
         self.services.permit(host).await
+    }
+
+    /// Waits this long, or less if the run stops or the time of the item is up.
+    ///
+    /// # Errors
+    /// To be passed on: the run stops, or the time is up.
+    pub async fn pause(&self, wait: Duration) -> Result<(), JobError> {
+        self.services.pause(wait).await
     }
 
     /// Tells what became of a call made with [`Attempt::permit`], so that everyone who calls the host knows.
@@ -168,7 +215,15 @@ impl Services for NoServices {
         Box::pin(std::future::ready(Err(JobError::stopped("no steps here"))))
     }
 
+    fn kept<'a>(&'a self, _: &'a str, _: u32, _: bool) -> Sent<'a, Result<Option<Kept>, JobError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     fn permit<'a>(&'a self, _: &'a str) -> Sent<'a, Result<(), JobError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn pause<'a>(&'a self, _: Duration) -> Sent<'a, Result<(), JobError>> {
         Box::pin(std::future::ready(Ok(())))
     }
 

@@ -24,7 +24,7 @@ pub(super) const GIVEN_UP: &str = "Item.GivenUp";
 /// What became of an unknown call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Resolution {
-    /// Its effect happened: this stands for the body of the answer that was lost, and is judged like one (status 200).
+    /// Its effect happened: this stands for the body of the answer that was lost (status 200), and is a success whatever the step expects.
     Happened(Value),
     /// It did not happen: it is sent again, under a new key.
     DidNotHappen,
@@ -188,7 +188,7 @@ fn settled(row: CallRow, redrive: u32, resolution: &Resolution) -> Option<CallRo
         Resolution::Happened(body) => {
             let headers = vec![("content-type".to_string(), "application/json".to_string())];
             let answer = Answer { status: 200, headers, body: body.to_string().into() };
-            Some(CallRow { state: CallState::Answered, answer: Some(Arc::new(answer)), ..row })
+            Some(CallRow { state: CallState::Answered, answer: Some(Arc::new(answer.standing_in())), ..row })
         }
         Resolution::DidNotHappen => {
             Some(CallRow { state: CallState::NotSent, generation: row.generation + 1, starts: 0, answer: None, ..row })

@@ -27,13 +27,15 @@ impl Teller {
 
     /// Sees what there is to wait for now, and how many calls wait.
     pub fn see(&mut self, wait: Option<Wait>, calls: usize, now: Duration) {
-        let Some(wait) = wait else {
+        // A host that is back and asks for a pause is back all the same.
+        let is_back = |last: &Wait| last.away && wait.as_ref().is_some_and(|wait| !wait.away);
+        if wait.is_none() || self.last.as_ref().is_some_and(|(last, _)| is_back(last)) {
             let began = self.began.take();
             if let (Some((wait, _)), Some(began)) = (self.last.take(), began) {
-                self.tell(&wait, now - began, calls, true, now);
+                self.tell(&wait, now.saturating_sub(began), calls, true, now);
             }
-            return;
-        };
+        }
+        let Some(wait) = wait else { return };
         let began = *self.began.get_or_insert(wait.since.unwrap_or(now));
         let short = wait.until.saturating_sub(began) < EVERY && now.saturating_sub(began) < EVERY;
         let soon = self.last.as_ref().is_some_and(|(_, told)| now.saturating_sub(*told) < EVERY);

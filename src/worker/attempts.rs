@@ -88,7 +88,7 @@ impl Worker {
                 () = calls.idle() => {}
             }
         }
-        Judged::Ended(self.timed_out())
+        Self::ended_early(self.timed_out(), calls)
     }
 
     /// When the time of a try that begins now is up. A time that no clock can tell is none.
@@ -232,9 +232,9 @@ impl Worker {
             Ok(Ok(output)) => return Judged::Ended(checked(output)),
             Ok(Err(error)) => error,
             Err(panic) if calls.are_in_doubt() => {
-                return Judged::Ended(Outcome::Unknown(Failure::new("Job.Panicked", panic)));
+                return Self::ended_early(Outcome::Unknown(Failure::new("Job.Panicked", panic)), calls);
             }
-            Err(panic) => return Judged::Ended(self.cut_off(Failure::new("Job.Panicked", panic))),
+            Err(panic) => return Self::ended_early(self.cut_off(Failure::new("Job.Panicked", panic)), calls),
         };
         let failure = Failure::new(error.name(), error.cause());
         let stops_lane = error.stops_lane;
@@ -248,6 +248,12 @@ impl Worker {
             JobErrorKind::Surroundings => Judged::Surroundings(error),
             JobErrorKind::Stopped => Judged::Stopped,
         }
+    }
+
+    /// An item that did not come to its own end ends its lane too, if what it was at is done once for the lane: the next item would
+    /// do that again.
+    fn ended_early(outcome: Outcome, calls: &ItemCalls<'_>) -> Judged {
+        if calls.are_at_lanes_step() { Judged::EndedLane(outcome) } else { Judged::Ended(outcome) }
     }
 
     /// An item that did not come to its own end: failed, unless it may have had an effect that must not be repeated.

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,7 @@ use super::{Desk, LaneContext, Worker};
 use crate::call::{Answer, NoAnswer};
 use crate::error::Error;
 use crate::item::{Effect, Item, ItemKey, effect_key};
-use crate::job::{JobError, Sender, Sent, Services, StepPolicy};
+use crate::job::{JobError, Kept, Sender, Sent, Services, StepPolicy};
 use crate::ledger::{CallRow, CallState};
 use crate::permits::{Heard, Turn};
 
@@ -29,12 +30,14 @@ pub(super) struct ItemCalls<'a> {
     rows: Rows,
     under_way: UnderWay,
     in_doubt: AtomicBool,
+    at_lanes_step: AtomicBool,
 }
 
 impl<'a> ItemCalls<'a> {
     pub fn new(worker: &'a Worker, item: &'a Item, redrive: u32, lane: Option<&'a LaneContext>, desk: &'a dyn Desk) -> Self {
-        let (rows, under_way, in_doubt) = (Mutex::new(None), UnderWay::default(), AtomicBool::new(false));
-        Self { worker, item, redrive, lane, desk, rows, under_way, in_doubt }
+        let (rows, under_way) = (Mutex::new(None), UnderWay::default());
+        let (in_doubt, at_lanes_step) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { worker, item, redrive, lane, desk, rows, under_way, in_doubt, at_lanes_step }
     }
 
     /// Whether no step is being made. Then the item may be dropped.
@@ -63,19 +66,31 @@ impl<'a> ItemCalls<'a> {
         self.in_doubt.store(in_doubt, Ordering::SeqCst);
     }
 
-    /// What is kept of this call, or a new row for it.
-    async fn row(&self, step: &str, call: u32, policy: &StepPolicy<'_>) -> Result<CallRow, JobError> {
-        let (owner, rows) = self.home(policy.once_per_lane);
+    /// Whether the last step that was asked for is the lane's own. As long as no other is, it may not be done: its answer may have
+    /// been a "not yet".
+    pub fn are_at_lanes_step(&self) -> bool {
+        self.at_lanes_step.load(Ordering::SeqCst)
+    }
+
+    /// What is kept of this call.
+    async fn known(&self, step: &str, call: u32, once_per_lane: bool) -> Result<Option<CallRow>, JobError> {
+        let (owner, rows) = self.home(once_per_lane);
         let find = |rows: &[CallRow]| rows.iter().find(|row| &*row.step == step && row.call == call).cloned();
         let known = lock(rows).as_deref().map(find);
-        let found = match known {
-            Some(found) => found,
+        match known {
+            Some(found) => Ok(found),
             None => {
                 let loaded = self.worker.settings.ledger.rows(owner).await.map_err(unwritten)?;
                 // Another step of the item may have asked as well, and have gone on since.
-                find(lock(rows).get_or_insert(loaded))
+                Ok(find(lock(rows).get_or_insert(loaded)))
             }
-        };
+        }
+    }
+
+    /// What is kept of this call, or a new row for it.
+    async fn row(&self, step: &str, call: u32, policy: &StepPolicy<'_>) -> Result<CallRow, JobError> {
+        let (owner, _) = self.home(policy.once_per_lane);
+        let found = self.known(step, call, policy.once_per_lane).await?;
         Ok(found.unwrap_or_else(|| CallRow {
             owner,
             step: step.into(),
@@ -147,9 +162,17 @@ impl Services for TryCalls<'_> {
     ) -> Sent<'a, Result<Arc<Answer>, JobError>> {
         Box::pin(async move {
             let _under_way = self.item.under_way.enter();
+            self.item.at_lanes_step.store(policy.once_per_lane, Ordering::SeqCst);
             let row = self.item.row(step, call, policy).await?;
             let answer = Calling::new(self, policy, sender, row).answer().await;
             if policy.once_per_lane { answer.map_err(JobError::stopping_lane) } else { answer }
+        })
+    }
+
+    fn kept<'a>(&'a self, step: &'a str, call: u32, once_per_lane: bool) -> Sent<'a, Result<Option<Kept>, JobError>> {
+        Box::pin(async move {
+            let row = self.item.known(step, call, once_per_lane).await?.filter(|row| row.state == CallState::Answered);
+            Ok(row.and_then(|row| Some(Kept { sent: row.sent, answer: row.answer? })))
         })
     }
 
@@ -159,6 +182,10 @@ impl Services for TryCalls<'_> {
             held.hand_over();
             Ok(())
         })
+    }
+
+    fn pause<'a>(&'a self, wait: Duration) -> Sent<'a, Result<(), JobError>> {
+        Box::pin(async move { Ok(self.turns("").pause(wait).await?) })
     }
 
     fn heard(&self, host: &str, answer: &Result<Answer, NoAnswer>) {

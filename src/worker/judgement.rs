@@ -93,6 +93,7 @@ pub(super) fn kept(policy: &StepPolicy<'_>, row: &CallRow, redrive: u32) -> Kept
     match (row.state, &row.answer) {
         (CallState::NotSent, _) | (CallState::Answered, None) => Kept::Send,
         (CallState::Answered, _) if policy.fresh && policy.repeat == StepRepeat::Safe => Kept::Send,
+        (CallState::Answered, Some(answer)) if answer.stands_in() => Kept::Give,
         (CallState::Answered, Some(answer)) => match Meaning::of(policy, answer.status) {
             Meaning::Success => Kept::Give,
             _ if row.redrive >= redrive => Kept::Give,
@@ -195,6 +196,8 @@ impl Meaning {
     fn of(policy: &StepPolicy<'_>, status: u16) -> Self {
         match status {
             _ if policy.expected.contains(&status) => Self::Success,
+            // "Ask there instead": nothing was done here. 302 and 303 may as well say where what was done is to be seen.
+            301 | 307 | 308 if policy.repeat != StepRepeat::Safe => Self::Refusal,
             ..400 => Self::Success,
             408 => Self::Late,
             409 if is_keyed(policy) => Self::Late,
@@ -263,6 +266,7 @@ mod tests {
     const VERDICTS: &str = "
         200       | Give               | Give               | Give               | Give
         201       | Give               | Give               | Give               | Give
+        301       | Give               | Give               | Give               | Give
         302       | Give               | Give               | Give               | Give
         202 asked | Unsettled Always   | Unsettled Always   | Unsettled Always   | Give
         400       | Give               | Give               | Give               | Give
@@ -284,6 +288,8 @@ mod tests {
         lost      | Unsettled Always   | Unsettled Always   | Unsettled Always   | Unsettled Always
         timed out | Unsettled Always   | Unsettled Always   | Unsettled Always   | Unsettled Always
         unusable 200 | Useless         | Useless            | Useless            | Useless
+        unusable 301 | Useless         | RefusedUnread      | RefusedUnread      | RefusedUnread
+        unusable 302 | Useless         | Useless            | Useless            | Useless
         unusable 400 | RefusedUnread   | RefusedUnread      | RefusedUnread      | RefusedUnread
         unusable 404 | Renew           | Renew              | Renew              | Renew
         unusable 500 | Unsettled Always | Unsettled Always  | Unsettled Always   | Unsettled Always
@@ -327,6 +333,12 @@ mod tests {
             ("once", NotSent, Some(429), Kept::Send, Kept::Send),
             ("once", Answered, Some(201), Kept::Give, Kept::Give),
             ("once", Answered, Some(304), Kept::Give, Kept::Give),
+            ("once", Answered, Some(303), Kept::Give, Kept::Give),
+            ("once", Answered, Some(301), Kept::Give, Kept::Renew),
+            ("keyed", Answered, Some(308), Kept::Give, Kept::Renew),
+            ("idempotent", Answered, Some(307), Kept::Give, Kept::Renew),
+            ("once", Answered, Some(308), Kept::Give, Kept::Renew),
+            ("safe", Answered, Some(301), Kept::Give, Kept::Give),
             ("once", Answered, Some(418), Kept::Give, Kept::Give),
             ("once", Answered, Some(400), Kept::Give, Kept::Renew),
             ("keyed", Answered, Some(422), Kept::Give, Kept::Renew),

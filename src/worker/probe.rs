@@ -13,14 +13,16 @@ use super::turn::{answered, no_answer};
 use crate::call::{Answer, NoAnswer};
 use crate::job::{Call, JobError, Probed};
 use crate::ledger::CallState;
-use crate::permits::{Heard, Turn};
+use crate::permits::{Heard, Permit, Turn};
 
 impl Calling<'_> {
     /// Asks whether the effect is there, so long after it was sent. `None`: it is not, and it may be sent again.
     pub(super) async fn probe(&mut self, wait: Duration) -> Result<Option<Arc<Answer>>, JobError> {
         let passed = match self.sent_at {
             Some(sent_at) => sent_at.elapsed(),
-            None => Duration::from_millis(u64::try_from(self.now_ms() - self.row.last_ms).unwrap_or(0)),
+            // By another process, so long after what it wrote as a turn may wait for being used.
+            None => Duration::from_millis(u64::try_from(self.now_ms() - self.row.last_ms).unwrap_or(0))
+                .saturating_sub(Permit::GOOD_FOR),
         };
         if let Err(cut) = self.turns.pause(wait.saturating_sub(passed)).await {
             return Err(self.cut(cut));
@@ -28,6 +30,14 @@ impl Calling<'_> {
         let mut waits = Waits::new(self.policy.retry.unwrap_or(&self.calls.item.worker.settings.retry));
         let (mut turn, mut since) = (Turn::First, Instant::now());
         loop {
+            if let Some(trouble) = self.prepare().await? {
+                self.told = Some(trouble);
+                let Some(wait) = waits.next(fastrand::f64()) else { return Err(self.unknown()) };
+                if let Err(cut) = self.turns.pause(wait).await {
+                    return Err(self.cut(cut));
+                }
+                continue;
+            }
             let mut held = match self.turns.wait_for(turn).await {
                 Ok(held) => held,
                 Err(none) => return Err(self.no_turn(none)),
@@ -69,7 +79,7 @@ impl Calling<'_> {
         match found {
             Probed::Happened(answer) => {
                 self.row.state = CallState::Answered;
-                self.row.answer = Some(Arc::new(answer));
+                self.row.answer = Some(Arc::new(answer.standing_in()));
                 self.note().await?;
                 self.give().map(Some)
             }

@@ -12,7 +12,7 @@ use super::told::Told;
 use super::turn::{Cut, Held, NoTurn, Turns, answered, no_answer};
 use crate::call::{Answer, NoAnswer};
 use crate::crash;
-use crate::job::{Call, JobError, Sender, StepPolicy, StepRepeat};
+use crate::job::{Call, JobError, JobErrorKind, Sender, StepPolicy, StepRepeat};
 use crate::ledger::{CallRow, CallState};
 use crate::permits::Turn;
 use crate::retry::Retry;
@@ -94,6 +94,10 @@ impl<'a> Calling<'a> {
 
     /// Sends it once. `None`: it is to be looked at again.
     async fn send(&mut self) -> Result<Option<Arc<Answer>>, JobError> {
+        if let Some(trouble) = self.prepare().await? {
+            self.told = Some(trouble);
+            return self.again(Eats::Always, None).await;
+        }
         crash::point("before permit");
         let mut held = match self.turns.wait_for(self.turn).await {
             Ok(held) => held,
@@ -122,12 +126,34 @@ impl<'a> Calling<'a> {
                     self.put_back(before).await?;
                     return Ok(None);
                 }
+                // START is older than this turn, perhaps by much: the wait before a probe counts from the sending.
+                self.row.last_ms = self.now_ms();
+                self.calls.item.put(&self.row);
+                self.calls.item.worker.settings.ledger.note(self.row.clone()).await.map_err(unwritten)?;
             }
         } else {
             self.count_start();
         }
         let heard = self.exchange(held).await;
         self.done(heard, before).await
+    }
+
+    /// Fetches what the sender needs beforehand. What it gives says why there is none now, and that it may be tried again.
+    pub(super) async fn prepare(&self) -> Result<Option<Told>, JobError> {
+        let error = match self.turns.cut_short(self.sender.prepare()).await {
+            Ok(Ok(())) => return Ok(None),
+            Ok(Err(error)) => error,
+            Err(cut) => return Err(self.cut(cut)),
+        };
+        match error.kind {
+            JobErrorKind::Transient => Ok(Some(Told { name: error.name().to_string(), what: error.cause().to_string() })),
+            // What was sent by then may have had its effect.
+            JobErrorKind::Permanent if used_up(self.policy, self.row.state, None) == UsedUp::Unknown => {
+                let cause = format!("{}: {}; its effect may have happened", self.step(), error.cause());
+                Err(JobError::unknown(cause).named(error.name()))
+            }
+            _ => Err(error),
+        }
     }
 
     /// Whether sending it is still what is to be done about it. Nothing is, for one that is not under way.
@@ -194,7 +220,10 @@ impl<'a> Calling<'a> {
         }
         self.row.unheard = 0;
         self.told = Some(Told::of(self.policy.family, &heard, self.same));
-        let verdict = judge(self.policy, &heard, self.same);
+        let verdict = match &heard {
+            Ok(answer) if self.sender.is_refused(answer) => Verdict::Again(Eats::Never),
+            heard => judge(self.policy, heard, self.same),
+        };
         match verdict {
             Verdict::Give => self.row.state = CallState::Answered,
             Verdict::Renew | Verdict::RefusedUnread => self.renew(),
@@ -271,7 +300,7 @@ impl<'a> Calling<'a> {
     pub(super) fn give(&self) -> Result<Arc<Answer>, JobError> {
         let Some(answer) = &self.row.answer else { return Err(self.failed()) };
         let is_keyed = matches!(self.policy.repeat, StepRepeat::Keyed { .. });
-        if answer.status == 422 && is_keyed && !self.policy.expected.contains(&422) {
+        if answer.status == 422 && is_keyed && !answer.stands_in() && !self.policy.expected.contains(&422) {
             // Either the payload is wrong, or the key was used before with another one: who reads this needs the key.
             let Told { name, what } = Told::of_answer(self.policy.family, answer);
             let cause = format!("{}, idempotency key `{}`: {what}", self.step(), self.row.key);

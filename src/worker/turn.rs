@@ -75,7 +75,8 @@ impl<'a> Turns<'a> {
         self.cut_short(tokio::time::sleep(wait)).await
     }
 
-    async fn cut_short<T>(self, wait: impl Future<Output = T>) -> Result<T, Cut> {
+    /// Waits for this, unless the run stops or the time of the item is up.
+    pub async fn cut_short<T>(self, wait: impl Future<Output = T>) -> Result<T, Cut> {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(Cut::Stopped),

@@ -161,7 +161,15 @@ impl Decoder<'_> {
         };
         let hint = match (near, names().next()) {
             (Some(near), _) => Some(near),
-            (None, Some(_)) => Some(format!("{names_are} {}", list(names(), LISTED))),
+            (None, Some(_)) => {
+                let mut each: Vec<&str> = Vec::new();
+                names().for_each(|name| {
+                    if !each.contains(&name) {
+                        each.push(name)
+                    }
+                });
+                Some(format!("{names_are} {}", list(each.into_iter(), LISTED)))
+            }
             (None, None) => None,
         };
         self.error(entry.key_at, detail, hint);

@@ -142,3 +142,13 @@ async fn a_job_is_tried_on_single_items() {
     assert_eq!(failed(timed.item(json!("hang")).await.outcome), "Item.TimedOut");
     assert_eq!(Trial::of::<Answering>(json!(1)).unwrap_err().to_string(), "expected settings");
 }
+
+#[test]
+fn a_new_workflow_has_no_mistake_whatever_the_job() {
+    let stage = Stage::new();
+    stage.write("orders.csv", "id,amount\n1,2.50\n");
+    for (job, from) in [("http_chain", "orders.csv"), ("image_resize", "s3://your-photos/")] {
+        stage.run_fanfold(&["new", job, "--job", job, "--from", from]).ended(0);
+        stage.run_fanfold(&["check", &format!("{job}.yaml")]).ended(0);
+    }
+}

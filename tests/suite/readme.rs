@@ -3,12 +3,14 @@
 //! - A `yaml` block that names its format (`fanfold: 1`) is a whole workflow; any other is a part of one, top-level settings that
 //!   are checked in a workflow that is small otherwise.
 //! - In a `console` block `$ ` begins a command, in an `sh` block every line is one. Commands run in the order of the page, in a
-//!   folder of their own with a copy of `workflows/`, with the programs of this build in place of `cargo run … --`. Other calls of
+//!   folder of their own with a copy of `workflows/`, with the programs of this build in place of `cargo run … --`, the third party
+//!   on a port of the page's own. Other calls of
 //!   cargo are not run, nor what needs a bucket, which is called `your-…`.
 //! - The other lines of a `console` block have to be printed; `…` stands for anything, [`ID`] for the id of the newest run. A
 //!   command ends with 0, or with what `$ echo $?` behind it shows.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -142,21 +144,33 @@ fn the_two_commands_of_the_readme_are_those_of_the_ci() {
 struct Shell {
     stage: Stage,
     run: Option<String>,
+    /// Where the third party is on this page; the workflows that call it are told.
+    port: u16,
 }
 
 impl Shell {
     fn new() -> Self {
         let stage = workflows::stage();
         fs::create_dir(stage.path(".bin")).unwrap();
-        for (name, program) in [("fanfold", PathBuf::from(env!("CARGO_BIN_EXE_fanfold"))), ("greet", program("greet"))] {
+        let fanfold = ("fanfold", PathBuf::from(env!("CARGO_BIN_EXE_fanfold")));
+        for (name, program) in [fanfold, ("greet", program("greet")), ("third_party", program("third_party"))] {
             std::os::unix::fs::symlink(program, stage.path(".bin").join(name)).unwrap();
         }
-        Self { stage, run: None }
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        for name in ["bill-customers", "does-it-dedupe"] {
+            let file = format!("workflows/{name}.yaml");
+            let text = stage.read(&file).replace("127.0.0.1:9090", &format!("127.0.0.1:{port}"));
+            stage.write(&file, text);
+        }
+        Self { stage, run: None, port }
     }
 
     /// Runs a command as it is shown; `None` if it is not to be run.
     fn run(&mut self, shown: &str) -> Option<Done> {
-        let built = shown.replace("cargo run --release -- ", "fanfold ").replace("cargo run --example greet -- ", "greet ");
+        let built = shown
+            .replace("cargo run --release -- ", "fanfold ")
+            .replace("cargo run --example greet -- ", "greet ")
+            .replace("cargo run --release --example third_party -- ", "third_party ");
         if built.starts_with("cargo ") || built.contains("your-") {
             return None;
         }
@@ -164,7 +178,7 @@ impl Shell {
         let path = std::env::var("PATH").unwrap_or_default();
         let path = format!("{}:{path}", self.stage.path(".bin").display());
         let mut shell: Command = self.stage.command_of(Path::new("sh"), &["-c", &command]);
-        shell.env("PATH", path);
+        shell.env("PATH", path).env("BILLING_PORT", self.port.to_string()).env_remove("BILLING_TOKEN");
         let done = Running::of(shell).wait();
         let first = done.out.lines().next().unwrap_or_default();
         if is_id(first) {

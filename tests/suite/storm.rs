@@ -252,9 +252,12 @@ job:
             self.resolve();
             self.judge(context);
         }
-        let all: BTreeSet<String> = self.orders.iter().map(|(order, _)| order.clone()).collect();
-        assert_eq!(self.told("succeeded"), all, "{context}");
-        assert_eq!(self.times(&self.partner.log(), "effect").len(), all.len(), "{context}");
+        let mut others: BTreeMap<String, usize> = BTreeMap::new();
+        for line in self.run(&["results", "storm"]).ended(0).lines().iter().filter(|line| line["status"] != "succeeded") {
+            *others.entry(format!("{} {}", line["status"], line["error"])).or_default() += 1;
+        }
+        assert_eq!(others, BTreeMap::new(), "{context}");
+        assert_eq!(self.times(&self.partner.log(), "effect").len(), self.orders.len(), "{context}");
     }
 }
 
@@ -357,8 +360,9 @@ fn kill_again_and_again(policy: Policy, kills: usize, seed: u64, customers: usiz
     for number in 0..kills {
         let before = storm.arrivals();
         let mut running = Running::of(storm.session());
-        // Each session gets somewhere, so that every kill is one in the middle of calls.
-        let far = before + draw.u64(1..12);
+        // Each session gets somewhere, so that every kill is one in the middle of calls, and no call is under way at eight kills
+        // in a row: that would be `Worker.Crashed`.
+        let far = before + draw.u64(1..40);
         while storm.arrivals() < far && running.is_running() {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -379,16 +383,18 @@ fn kill_again_and_again(policy: Policy, kills: usize, seed: u64, customers: usiz
 
 #[test]
 fn a_hundred_kills_lose_and_repeat_nothing() {
-    kill_again_and_again(Policy::Keyed, 100, fastrand::u64(..), 20, 40, "");
+    kill_again_and_again(Policy::Keyed, 100, fastrand::u64(..), 20, 60, "");
 }
 
 #[test]
 #[ignore = "takes minutes: two thousand kills"]
 fn two_thousand_kills_lose_and_repeat_nothing() {
     std::thread::scope(|scope| {
-        for policy in Policy::ALL {
-            scope.spawn(move || kill_again_and_again(policy, 500, fastrand::u64(..), 100, 50, ""));
+        for policy in [Policy::Keyed, Policy::Probe, Policy::Idempotent] {
+            scope.spawn(move || kill_again_and_again(policy, 665, fastrand::u64(..), 100, 100, ""));
         }
+        // At every kill up to eight lanes stop until a person has decided.
+        scope.spawn(|| kill_again_and_again(Policy::Hold, 8, fastrand::u64(..), 100, 10, ""));
     });
 }
 

@@ -1,10 +1,10 @@
 //! The steps of one item, one after another.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tokio::time::Instant;
 use url::Url;
 
 use super::job::HttpChain;
@@ -55,7 +55,7 @@ impl HttpChain {
             (None, Some(paginate)) => visit.pages(paginate, request).await,
             (None, None) => {
                 let (answer, request) = visit.fetch(0, request, false).await?;
-                visit.judge(&answer, &request)?;
+                visit.judge(&answer, &request).await?;
                 visit.capture(&answer, &Seen::new(&answer, step.wants), None)
             }
         }
@@ -88,7 +88,8 @@ impl Visit<'_> {
 
     async fn follow(&self, call: u32, request: Request, fresh: bool) -> Result<(Arc<Answer>, Request), JobError> {
         let Self { chain, step, scope, attempt } = *self;
-        let mut outgoing = Outgoing { chain, wire: &**chain.wire()?, step, attempt, scope, call, request };
+        let mut outgoing =
+            Outgoing { chain, wire: &**chain.wire()?, step, attempt, scope, call, request, prepared: Mutex::default() };
         for followed in 0.. {
             let answer = attempt.step(&step.name, outgoing.call, &step.policy(&outgoing.request.host, fresh), &outgoing).await?;
             let from = &outgoing.request.target.url;
@@ -104,7 +105,10 @@ impl Visit<'_> {
                         format!("more than {followed} redirects, the last from {}", shown(from)),
                     );
                 }
-                Ok(next) => outgoing = Outgoing { call: outgoing.call + 1, request: outgoing.request.at(next), ..outgoing },
+                Ok(next) => {
+                    let (call, request) = (outgoing.call + 1, outgoing.request.at(next));
+                    outgoing = Outgoing { call, request, prepared: Mutex::default(), ..outgoing };
+                }
                 Err(why) => return wrong("Http.InvalidUrl", why),
             }
         }
@@ -112,13 +116,20 @@ impl Visit<'_> {
     }
 
     /// Whether the answer is one that the step expects.
-    fn judge(&self, answer: &Answer, request: &Request) -> Result<(), JobError> {
+    async fn judge(&self, answer: &Answer, request: &Request) -> Result<(), JobError> {
         let (step, status) = (self.step, answer.status);
-        if step.expects(status) {
+        // What stands in for a lost answer has another status than that one had.
+        if step.expects(status) || answer.stands_in() {
             return Ok(());
         }
         let expected = step.expect.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let mut cause = format!("{} {} answered {status}, expected {expected}", step.method, shown(&request.target.url));
+        let mut asked = format!("{} {}", step.method, shown(&request.target.url));
+        if !step.is_safe() {
+            // The answer may be kept from before the workflow was changed: then another URL was called than would be now.
+            let kept = self.attempt.kept(&step.name, 0, step.once_per_lane).await?;
+            asked = kept.map_or(asked, |kept| sent_to(&kept.sent));
+        }
+        let mut cause = format!("{asked} answered {status}, expected {expected}");
         let start = match (answer.header("location"), seen::start(&answer.body)) {
             (Some(location), start) if (300..400).contains(&status) && start.is_empty() => format!("it leads to {location}"),
             (_, start) => start,
@@ -146,35 +157,72 @@ impl Visit<'_> {
 
     /// Asks until an answer is as it should be.
     async fn poll(&self, poll: &Poll, request: Request) -> Result<Value, JobError> {
-        let end = Instant::now() + poll.timeout;
+        // Only these waits count: what a call waits for its turn, or for a host that is away, says nothing of what is polled.
+        let mut waited = Duration::ZERO;
         let mut fresh = false;
         loop {
             let (answer, request) = self.fetch(0, request.clone(), fresh).await?;
-            self.judge(&answer, &request)?;
+            self.judge(&answer, &request).await?;
             let seen = Seen::new(&answer, self.step.wants);
             self.readable(&seen)?;
             let until = poll.until.get(&seen.scope(self.scope));
             if until.map_err(|error| self.not_captured("poll.until", &error, &answer, &seen))? {
                 return self.capture(&answer, &seen, None);
             }
-            if Instant::now() + poll.every > end {
+            if waited + poll.every > poll.timeout {
                 let timeout = write_duration(poll.timeout);
                 let cause = format!("`poll.until` was not met within {timeout}; the last answer: {}", seen::start(&answer.body));
                 return Err(self.failed("Http.PollTimeout", cause));
             }
-            tokio::time::sleep(poll.every).await;
+            self.attempt.pause(poll.every).await?;
+            waited += poll.every;
             fresh = true;
         }
     }
 
     /// Fetches one page after another.
+    ///
+    /// Cursors do not live for ever: pages of an earlier run that are not complete are fetched anew, from the first.
     async fn pages(&self, paginate: &Paginate, first: Request) -> Result<Value, JobError> {
+        let fresh = self.attempt.redrive() > 0 && !self.are_complete(paginate, &first).await?;
+        self.pages_from(paginate, first, fresh).await
+    }
+
+    /// Whether every page is kept, as far as the pages themselves can tell.
+    async fn are_complete(&self, paginate: &Paginate, first: &Request) -> Result<bool, JobError> {
+        let mut last = first.clone();
+        for page in 0..paginate.max_pages {
+            let mut kept = None;
+            // The answers of one page: redirects, then the page.
+            for call in page * CALLS_A_PAGE..(page + 1) * CALLS_A_PAGE {
+                let Some(answer) = self.attempt.kept(&self.step.name, call, self.step.once_per_lane).await? else { break };
+                let answer = answer.answer;
+                match redirected(self.step, &answer, &last.target.url) {
+                    Some(Ok(next)) if self.chain.redirects > 0 => last = last.at(next),
+                    _ => {
+                        kept = Some(answer);
+                        break;
+                    }
+                }
+            }
+            let Some(answer) = kept.filter(|answer| self.step.expects(answer.status)) else { return Ok(false) };
+            let seen = Seen::new(&answer, self.step.wants);
+            match pages::next(paginate, &seen.scope(self.scope), &answer, &first.target.url, &last.target.url) {
+                Ok(Some(next)) => last = last.at(next),
+                // What is wrong with a page is told when it is judged.
+                Ok(None) | Err(_) => return Ok(true),
+            }
+        }
+        Ok(true)
+    }
+
+    async fn pages_from(&self, paginate: &Paginate, first: Request, fresh: bool) -> Result<Value, JobError> {
         let mut known = HashSet::new();
         let mut gathered = Pages::new(paginate, self.step.wants.pages);
         let mut request = first.clone();
         for page in 0..paginate.max_pages {
-            let (answer, last) = self.fetch(page * CALLS_A_PAGE, request, false).await?;
-            self.judge(&answer, &last)?;
+            let (answer, last) = self.fetch(page * CALLS_A_PAGE, request, fresh).await?;
+            self.judge(&answer, &last).await?;
             let seen = Seen::new(&answer, self.step.wants);
             self.readable(&seen)?;
             let scope = seen.scope(self.scope);
@@ -227,4 +275,11 @@ impl Visit<'_> {
 /// A URL without what stands behind `?`: that may be long, and nobody's business.
 fn shown(url: &Url) -> &str {
     url.as_str().split('?').next().unwrap_or_default()
+}
+
+/// The method and the URL of a call, from its description.
+fn sent_to(description: &str) -> String {
+    let mut words = description.split(' ');
+    let (method, url) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    format!("{method} {}", url.split('?').next().unwrap_or_default())
 }

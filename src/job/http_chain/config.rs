@@ -41,7 +41,6 @@ pub struct HttpChainConfig {
     /// What of an answer is made `***` before it is kept and judged: paths such as `body.card.number`, which in a list mean each of
     /// its elements, and `headers.name`. With a path of the body, a body that is not JSON is not kept at all.
     #[serde(default)]
-    #[schemars(example = vec!["body.card"])]
     pub redact: Vec<String>,
 
     /// The most bytes of an answer's body, as decoded. A larger one is not read to its end. Default 1MiB, at most 64MiB.
@@ -69,7 +68,7 @@ pub struct HttpChainConfig {
     pub redirects: u32,
 
     /// The calls, in their order.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(length(min = 1, max = 100), extend("examples" = [[{ "name": "first", "get": "https://api.example.com/" }]]))]
     pub steps: Vec<StepConfig>,
 
     /// What is kept of a success, and is `previous` for the next item of a lane. At most 64 KiB. Default nothing.

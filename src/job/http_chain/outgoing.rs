@@ -1,6 +1,6 @@
 //! [`Outgoing`]: one call on its way: what is secret is added as late as this.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use url::Url;
 
@@ -8,11 +8,11 @@ use super::job::HttpChain;
 use super::request::Request;
 use super::seen::{self, Seen, Wants};
 use super::step::Step;
-use super::token::Token;
+use super::token::{Token, Tokens};
 use super::url_text::Target;
 use crate::call::{Answer, NoAnswer};
 use crate::expression::Scope;
-use crate::job::{Attempt, Call, JobError, JobErrorKind, Probed, Sender, Sent, Wire, WireRequest};
+use crate::job::{Attempt, Call, JobError, Probed, Sender, Sent, Wire, WireRequest};
 
 /// One call of a step for one item.
 pub(super) struct Outgoing<'a> {
@@ -24,6 +24,15 @@ pub(super) struct Outgoing<'a> {
     pub scope: Scope<'a>,
     pub call: u32,
     pub request: Request,
+    pub prepared: Mutex<Prepared>,
+}
+
+/// What was fetched before a call's turn.
+#[derive(Debug, Default)]
+pub(super) struct Prepared {
+    token: Option<Arc<Token>>,
+    /// A token was refused already: another refusal is the answer.
+    was_refused: bool,
 }
 
 impl Outgoing<'_> {
@@ -66,27 +75,42 @@ impl Outgoing<'_> {
         })
     }
 
-    /// Sends it with the token that it needs, with a new one if that was refused, and takes out of the answer what is not to be kept.
+    /// The tokens, if this step is called with one.
+    fn tokens(&self) -> Option<&Tokens> {
+        let needs = self.request.target.named && !self.step.headers.has("authorization");
+        self.chain.tokens.as_ref().filter(|_| needs)
+    }
+
+    /// Sends it with the token that was prepared, and takes out of the answer what is not to be kept.
+    ///
+    /// Nothing is fetched here, even if the token's time ran out in the queue: the turn would become stale. A refusal comes in time.
     async fn exchange(&self, mut request: WireRequest) -> Result<Answer, NoAnswer> {
-        let host = super::request::host(&request.url);
-        let is_ours = request.url.origin() == self.request.target.url.origin() && self.request.target.named;
-        let tokens = self.chain.tokens.as_ref().filter(|_| is_ours && !self.step.headers.has("authorization"));
-        let Some(tokens) = tokens else { return self.sent(request).await };
-        let token = tokens.get(self.attempt, self.wire, &self.chain.secrets, None).await.map_err(not_sent)?;
-        let again = request.clone();
-        with_token(&mut request, &token);
+        let is_ours = request.url.origin() == self.request.target.url.origin();
+        let Some(tokens) = self.tokens().filter(|_| is_ours) else { return self.sent(request).await };
+        let token = self.token().token.clone();
+        let Some(token) = token else { return Err(NoAnswer::Refused("no token was prepared".to_string())) };
+        request.headers.push(("authorization".to_string(), token.authorization()));
         let answer = self.sent(request).await?;
-        if answer.status != 401 {
-            return Ok(answer);
+        if answer.status == 401 {
+            tokens.forget(&token).await;
         }
-        // A refusal has no effect, so the same call may be made again, as a call of its own to everyone who counts them.
-        let token = tokens.get(self.attempt, self.wire, &self.chain.secrets, Some(&token)).await.map_err(not_sent)?;
-        let refused = Ok(answer);
-        self.attempt.heard(&host, &refused);
-        self.attempt.permit(&host).await.map_err(not_sent)?;
-        let mut request = again;
-        with_token(&mut request, &token);
-        self.sent(request).await
+        Ok(answer)
+    }
+
+    async fn prepare_token(&self) -> Result<(), JobError> {
+        let Some(tokens) = self.tokens() else { return Ok(()) };
+        // Whoever may not be told a secret is no reason to fetch one.
+        if self.chain.may_carry_secrets(&self.request.target.url).is_err() {
+            return Ok(());
+        }
+        let token = tokens.get(self.attempt, self.wire, &self.chain.secrets).await?;
+        self.token().token = Some(token);
+        Ok(())
+    }
+
+    fn token(&self) -> MutexGuard<'_, Prepared> {
+        // Nothing panics while it holds the lock.
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn sent(&self, request: WireRequest) -> Result<Answer, NoAnswer> {
@@ -137,9 +161,18 @@ impl Sender for Outgoing<'_> {
         }
         if !self.request.body.is_empty() {
             text.push(' ');
-            text.push_str(&seen::start(&self.request.body));
+            text.push_str(&seen::start(&self.chain.secrets.scrub_bytes(self.request.body.clone())));
         }
         self.chain.secrets.scrub(&text).into_owned()
+    }
+
+    fn prepare<'a>(&'a self) -> Sent<'a, Result<(), JobError>> {
+        Box::pin(self.prepare_token())
+    }
+
+    fn is_refused(&self, answer: &Answer) -> bool {
+        let mut prepared = self.token();
+        answer.status == 401 && prepared.token.is_some() && !std::mem::replace(&mut prepared.was_refused, true)
     }
 
     fn send<'a>(&'a self, call: Call<'a>) -> Sent<'a, Result<Answer, NoAnswer>> {
@@ -148,18 +181,6 @@ impl Sender for Outgoing<'_> {
 
     fn probe<'a>(&'a self, _: Call<'a>) -> Sent<'a, Result<Probed, NoAnswer>> {
         Box::pin(self.ask())
-    }
-}
-
-fn with_token(request: &mut WireRequest, token: &Arc<Token>) {
-    request.headers.push(("authorization".to_string(), token.authorization()));
-}
-
-/// There is no token, or no turn: nothing was sent.
-fn not_sent(error: JobError) -> NoAnswer {
-    match error.kind {
-        JobErrorKind::Surroundings => NoAnswer::Surroundings(error.cause().to_string()),
-        _ => NoAnswer::NotSent(error.cause().to_string()),
     }
 }
 

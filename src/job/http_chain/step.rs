@@ -93,7 +93,8 @@ impl Step {
         let wants = paging.map(Wants::of_template).fold(wants, Wants::and);
         let whole_pages = wants.pages && step.paginate.as_ref().is_some_and(|paginate| paginate.items.is_none());
         let expect = step.expect.clone().unwrap_or_else(|| vec![Statuses::Class(2)]);
-        let all = |wanted: &[Statuses]| (400..600).filter(|status| wanted.iter().any(|statuses| statuses.has(*status))).collect();
+        // Below 300 no status means anything but success.
+        let all = |wanted: &[Statuses]| (300..600).filter(|status| wanted.iter().any(|statuses| statuses.has(*status))).collect();
         Ok(Some(Self {
             name: step.name.clone(),
             method: method.to_string(),

@@ -99,24 +99,22 @@ impl Tokens {
         }))
     }
 
-    /// The token, fetched if there is none that still lives, or if that is the one that was refused.
+    /// It was refused: from now on it is given to nobody.
+    pub async fn forget(&self, refused: &Arc<Token>) {
+        let mut held = self.held.lock().await;
+        held.token = held.token.take().filter(|token| !Arc::ptr_eq(token, refused));
+    }
+
+    /// The token, fetched if there is none that still lives.
     ///
     /// # Errors
     /// None is given: for good, or not now.
     ///
     /// # Cancel safety
     /// Dropped, a call for a token may be wasted; nothing else is lost.
-    pub async fn get(
-        &self,
-        attempt: &Attempt<'_>,
-        wire: &dyn Wire,
-        secrets: &Secrets,
-        refused: Option<&Arc<Token>>,
-    ) -> Result<Arc<Token>, JobError> {
+    pub async fn get(&self, attempt: &Attempt<'_>, wire: &dyn Wire, secrets: &Secrets) -> Result<Arc<Token>, JobError> {
         let mut held = self.held.lock().await;
-        let is_good =
-            |token: &&Arc<Token>| Instant::now() < token.until && !refused.is_some_and(|refused| Arc::ptr_eq(refused, token));
-        if let Some(token) = held.token.as_ref().filter(is_good) {
+        if let Some(token) = held.token.as_ref().filter(|token| Instant::now() < token.until) {
             return Ok(Arc::clone(token));
         }
         held.token = None;
@@ -139,14 +137,17 @@ impl Tokens {
         let mut wait = Duration::from_millis(250);
         loop {
             attempt.permit(&self.host).await?;
+            let asking = Asking { attempt, host: &self.host, told: false };
             let answer = wire.exchange(self.request(call)).await;
-            attempt.heard(&self.host, &answer);
+            asking.heard(&answer);
             let why = match &answer {
                 Ok(answer) if (200..300).contains(&answer.status) => match read(answer) {
                     Some(token) => return Ok(token),
                     None => "it gave no token".to_string(),
                 },
-                Ok(answer) => format!("it answered {}: {}", answer.status, seen::start(&answer.body)),
+                Ok(answer) => {
+                    format!("it answered {}: {}", answer.status, seen::start(&secrets.scrub_bytes(answer.body.clone())))
+                }
                 Err(NoAnswer::Unusable { status, cause }) => format!("it answered {status}: {cause}"),
                 Err(
                     NoAnswer::NotSent(why)
@@ -172,7 +173,7 @@ impl Tokens {
             if tries >= TRIES {
                 return Err(JobError::transient(why).named("Http.NoToken"));
             }
-            tokio::time::sleep(wait).await;
+            attempt.pause(wait).await?;
             wait = (wait * 2).min(Duration::from_secs(30));
         }
     }
@@ -192,6 +193,28 @@ impl Tokens {
             body: self.body.clone().into(),
             timeout: self.timeout,
             max_response: MOST,
+        }
+    }
+}
+
+/// A call for a token that is under way. Dropped, it is told of, too: a host that is asked one call at a time waits to hear of it.
+struct Asking<'a> {
+    attempt: &'a Attempt<'a>,
+    host: &'a str,
+    told: bool,
+}
+
+impl Asking<'_> {
+    fn heard(mut self, answer: &Result<Answer, NoAnswer>) {
+        self.told = true;
+        self.attempt.heard(self.host, answer);
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if !self.told {
+            self.attempt.heard(self.host, &Err(NoAnswer::Lost("it was not waited for".to_string())));
         }
     }
 }

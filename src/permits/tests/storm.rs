@@ -132,7 +132,6 @@ async fn a_storm_costs_little_and_is_soon_over() {
                     _ => (0.9, 1.1),
                 };
                 assert!(goodput >= least && amplification <= most, "{name}: {goodput} {amplification}");
-                println!("{name}: goodput {goodput:.3}, amplification {amplification:.3}, back {back:?}");
             }
         }
     }

@@ -24,7 +24,11 @@ impl Job for Paying {
         let script = self.1.lock().unwrap().take().expect("one try");
         let once = StepRepeat::Once;
         let repeat = if self.0["keyed"] == true { KEYED } else { once };
-        let answer = attempt.step("pay", 0, &policy(repeat), &script).await?;
+        let once_per_lane = self.0["lanes"] == true;
+        let answer = attempt.step("pay", 0, &StepPolicy { once_per_lane, ..policy(repeat) }, &script).await?;
+        if self.0["next"] == true {
+            attempt.step("next", 0, &policy(repeat), &script).await?;
+        }
         match self.0["then"].as_str() {
             Some("hang") => std::future::pending().await,
             Some("panic") => panic!("a mistake"),
@@ -33,7 +37,11 @@ impl Job for Paying {
     }
 }
 
-async fn outcome(bench: &Bench, lines: &[Line], mut config: Value) -> Outcome {
+async fn outcome(bench: &Bench, lines: &[Line], config: Value) -> Outcome {
+    ended(bench, lines, config).await.outcome
+}
+
+async fn ended(bench: &Bench, lines: &[Line], mut config: Value) -> Ended {
     let number = {
         let mut scripts = SCRIPTS.lock().unwrap();
         scripts.push(Some(bench.script(lines, Vec::new())));
@@ -41,8 +49,7 @@ async fn outcome(bench: &Bench, lines: &[Line], mut config: Value) -> Outcome {
     };
     config["script"] = number.into();
     let worker = bench.worker::<Paying>(Some(Duration::from_secs(5)), config);
-    let ended = worker.attempts(&bench.item, 0, None, &bench.desk).await.expect("an outcome");
-    ended.outcome
+    worker.attempts(&bench.item, 0, None, &bench.desk).await.expect("an outcome")
 }
 
 fn name(outcome: &Outcome) -> &str {
@@ -85,4 +92,19 @@ async fn a_panic_after_the_answer_is_a_failure_and_in_the_middle_of_a_call_unkno
     let ended = outcome(&bench, &[], json!({})).await;
     assert!(matches!(&ended, Outcome::Unknown(_)) && name(&ended) == "Job.Panicked", "{ended:?}");
     assert_eq!(*bench.permits.told.lock().unwrap(), ["silent"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_is_cut_off_between_two_answers_of_the_lanes_step_stops_the_lane() {
+    let answered = [Line::Status(200), Line::Status(200)];
+    for (config, stops_lane) in [
+        (json!({ "then": "hang", "lanes": true }), true),
+        (json!({ "then": "panic", "lanes": true }), true),
+        (json!({ "then": "hang", "lanes": true, "next": true }), false),
+        (json!({ "then": "hang" }), false),
+    ] {
+        let ended = ended(&Bench::new(), &answered, config.clone()).await;
+        assert!(matches!(ended.outcome, Outcome::Failed(_)), "{config}: {:?}", ended.outcome);
+        assert_eq!(ended.stops_lane, stops_lane, "{config}");
+    }
 }

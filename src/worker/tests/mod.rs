@@ -2,6 +2,7 @@
 
 mod crashes;
 mod deadline;
+mod prepared;
 mod retries;
 
 use std::collections::VecDeque;
@@ -313,7 +314,7 @@ impl Bench {
     }
 
     /// Makes the step as a process would that has just begun.
-    async fn step(&self, policy: &StepPolicy<'_>, script: &Script) -> Result<Arc<Answer>, JobError> {
+    async fn step(&self, policy: &StepPolicy<'_>, script: &dyn Sender) -> Result<Arc<Answer>, JobError> {
         let worker = self.worker::<Idle>(None, json!({}));
         let item = ItemCalls::new(&worker, &self.item, self.redrive, self.lane.as_ref(), &self.desk);
         let services = TryCalls { item: &item, cancelled: &self.cancelled };

@@ -178,6 +178,14 @@ async fn a_stored_error_is_not_asked_for_for_ever() {
 #[tokio::test(start_paused = true)]
 async fn a_redrive_sends_a_refused_call_under_a_new_key_and_never_one_that_succeeded() {
     let bench = Bench::new();
+    let moved = Bench::new();
+    let _ = moved.play(&policy(StepRepeat::Once), &[Line::Status(301)]).await;
+    let redriven = Bench { redrive: 1, ..moved.again() };
+    assert_eq!(
+        status(&redriven.play(&policy(StepRepeat::Once), &[Line::Status(201)]).await.0),
+        201,
+        "nothing was done where it was"
+    );
     let (_, first) = bench.play(&policy(KEYED), &[Line::Status(404)]).await;
     assert_eq!(status(&bench.again().play(&policy(KEYED), &[]).await.0), 404, "within the same redrive it is given back");
     let redriven = Bench { redrive: 1, ..bench.again() };

@@ -137,12 +137,12 @@ async fn a_token_is_fetched_once_and_again_when_it_is_refused() {
     let bearer = |number: u32| format!("Bearer fetched-{number}");
     assert_eq!(authorizations(&server), [basic.to_string(), bearer(0), bearer(0), basic.to_string(), bearer(3), bearer(3)]);
     assert_eq!(server.requests()[0].body, "grant_type=client_credentials&scope=a+b");
-    // Every call has a turn of its own: that of the token, and the second one of the step that was refused.
+    // Every call has a turn of its own, and a token is there before the turn is: also for the second one of the step that was refused.
     let host = server.address;
     let turns: Vec<_> = services.said().into_iter().filter(|said| !said.contains(": ")).collect();
     let expected = [format!("permit {host}"), format!("heard Ok(200) from {host}")];
-    let again = [format!("heard Ok(401) from {host}"), format!("permit {host}")];
-    assert_eq!(turns, [expected.clone(), expected, again].concat());
+    let turns_of = |names: &[&str]| names.iter().map(|name| format!("turn {name}")).collect::<Vec<_>>();
+    assert_eq!(turns, [&expected[..], &turns_of(&["a", "late"]), &expected, &turns_of(&["late", "b"])].concat());
     let other = Once::default();
     run(&job, &other, json!({})).await.expect("a success");
     assert_eq!(server.lines().len(), 9, "the token is everybody's");
@@ -187,4 +187,25 @@ async fn wrong_credentials_are_everybodys_trouble_and_a_busy_host_is_waited_for(
     run(&job, &Once::default(), json!({})).await.expect("a success");
     assert_eq!(server.lines().len(), 4);
     assert!(!TOKEN.is_empty());
+}
+
+#[tokio::test]
+async fn a_token_server_that_fails_says_nothing_of_the_host() {
+    let server = Server::start(|_| Reply::json(500, "{}")).await;
+    let job = oauth(&server, json!([{ "name": "a", "get": "/a" }]));
+    let services = Once::default();
+    let error = run(&job, &services, json!({})).await.expect_err("no token");
+    assert_eq!(error.name(), "Http.NoToken");
+    let said = services.said();
+    assert!(!said.contains(&"turn a".to_string()), "{said:?}");
+    assert_eq!(said.iter().filter(|said| said.starts_with("pause ")).count(), 4, "waits that a stop ends: {said:?}");
+}
+
+#[tokio::test]
+async fn a_secret_that_is_cut_is_no_secret_told() {
+    let body = format!("{}p4ss:w0rd+x", "x".repeat(295));
+    let server = Server::start(move |_| Reply::json(400, &body)).await;
+    let job = oauth(&server, json!([{ "name": "a", "get": "/a" }]));
+    let error = run(&job, &Once::default(), json!({})).await.expect_err("refused");
+    assert!(error.cause().contains("xxx***") && !error.cause().contains("p4ss"), "{error}");
 }

@@ -1,9 +1,12 @@
 //! Chains of steps: values from step to step, captures, polls, pages, redirects.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::server::{Reply, Server};
 use super::stage::{Once, job, run, run_with};
+use crate::call::Answer;
 
 /// The job with these steps against a server.
 fn chain(server: &Server, steps: Value, output: Value) -> super::super::HttpChain {
@@ -145,8 +148,12 @@ async fn a_poll_asks_until_it_is_met_or_its_time_is_up() {
     assert_eq!(server.lines().len(), 3);
 
     let server = Server::start(|_| Reply::json(200, r#"{"state":"draft"}"#)).await;
-    let error = run(&chain(&server, steps("3ms"), Value::Null), &Once::default(), json!({})).await.expect_err("never met");
+    let pauses = Once::default();
+    let error = run(&chain(&server, steps("3ms"), Value::Null), &pauses, json!({})).await.expect_err("never met");
     assert_eq!(error.name(), "Http.PollTimeout");
+    // Only the waits are its time, and a stop ends them.
+    assert_eq!(server.lines().len(), 4);
+    assert_eq!(pauses.said().iter().filter(|said| *said == "pause 1ms").count(), 3);
     assert!(error.cause().ends_with("was not met within 3ms; the last answer: {\"state\":\"draft\"}"), "{error}");
 }
 
@@ -279,4 +286,45 @@ async fn what_fails_once_for_a_lane_stops_it() {
     assert!(run(&chain(&server, once, Value::Null), &Once::default(), json!({})).await.expect_err("refused").stops_lane);
     let each = json!([{ "name": "a", "put": "/a" }]);
     assert!(!run(&chain(&server, each, Value::Null), &Once::default(), json!({})).await.expect_err("refused").stops_lane);
+}
+
+#[tokio::test]
+async fn what_stands_in_for_a_lost_answer_is_a_success_whatever_is_expected() {
+    let server = Server::start(|_| Reply::json(200, "{}")).await;
+    let steps = json!([{ "name": "a", "post": "/a", "expect": [201], "capture": { "id": "{{ body.id }}" } }]);
+    let job = chain(&server, steps, json!("{{ steps.a.id }}"));
+    let kept = |answer: Answer| {
+        let services = Once::default();
+        services.kept.lock().expect("not poisoned").insert(("a".to_string(), 0), Arc::new(answer));
+        services
+    };
+    let found = Answer { status: 200, headers: Vec::new(), body: "{\"id\":7}".into() };
+    let error = run(&job, &kept(found.clone()), json!({})).await.expect_err("not expected");
+    assert_eq!(error.name(), "Http.Status.200");
+    // What was sent then, not what would be now.
+    assert!(error.cause().contains("POST http://sent.example/a answered 200, expected 201"), "{error}");
+    assert_eq!(run(&job, &kept(found.standing_in()), json!({})).await.expect("it happened"), json!(7));
+    assert!(server.lines().is_empty());
+}
+
+#[tokio::test]
+async fn pages_of_an_earlier_run_that_are_not_complete_are_fetched_anew() {
+    let server = Server::start(|request| match (request.line.as_str(), request.number) {
+        ("GET /l", 0) => Reply::json(200, r#"{"data":[1],"next":"old"}"#),
+        ("GET /l", _) => Reply::json(200, r#"{"data":[1],"next":"new"}"#),
+        ("GET /l?after=new", _) => Reply::json(200, r#"{"data":[2]}"#),
+        _ => Reply::json(410, r#"{"error":"expired"}"#),
+    })
+    .await;
+    let paginate = json!({ "cursor": "{{ body.next | default(null) }}", "query": "after", "items": "{{ body.data }}" });
+    let steps = json!([{ "name": "list", "get": "/l", "paginate": paginate, "capture": { "all": "{{ pages }}" } }]);
+    let job = chain(&server, steps, json!("{{ steps.list.all }}"));
+    let services = Once::default();
+    assert_eq!(run(&job, &services, json!({})).await.expect_err("expired").name(), "Http.Status.410");
+    assert!(run(&job, &services, json!({})).await.is_err(), "within the same redrive what is kept is judged again");
+    let redriven = run_with(&job, &services, json!({}), &Value::Null, 1).await;
+    assert_eq!(redriven.expect("anew"), json!([1, 2]));
+    let again = run_with(&job, &services, json!({}), &Value::Null, 2).await;
+    assert_eq!(again.expect("complete"), json!([1, 2]), "complete pages are kept");
+    assert_eq!(server.lines(), ["GET /l", "GET /l?after=old", "GET /l", "GET /l?after=new"]);
 }

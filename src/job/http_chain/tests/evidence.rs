@@ -8,12 +8,15 @@ use serde_json::{Value, json};
 use super::server::{Reply, Server};
 use super::stage::{job, run_by};
 use crate::call::{Answer, NoAnswer};
-use crate::job::{Call, JobError, OnUnknown, Probed, Sender, Sent, Services, StepPolicy, StepRepeat};
+use crate::job::{Call, JobError, Kept, OnUnknown, Probed, Sender, Sent, Services, StepPolicy, StepRepeat};
+
+/// How a step is called: what twice means, what is done about an unknown, the probe, and the statuses that are expected and retried.
+type Policy = (StepRepeat, OnUnknown, Option<Duration>, Vec<u16>, Vec<u16>);
 
 /// Keeps how a step is called, and what its probe says.
 #[derive(Default)]
 struct Witness {
-    policies: Mutex<Vec<(StepRepeat, OnUnknown, Option<Duration>, Vec<u16>, Vec<u16>)>>,
+    policies: Mutex<Vec<Policy>>,
     probed: Mutex<Vec<Result<Probed, NoAnswer>>>,
 }
 
@@ -28,13 +31,22 @@ impl Services for Witness {
         Box::pin(async move {
             let (expected, retried) = (policy.expected.to_vec(), policy.retried.to_vec());
             self.policies.lock().expect("not poisoned").push((policy.repeat, policy.on_unknown, policy.probe, expected, retried));
+            sender.prepare().await?;
             let probed = sender.probe(Call { key: "the-key", number: 1 }).await;
             self.probed.lock().expect("not poisoned").push(probed);
             Ok(Arc::new(Answer { status: 200, headers: Vec::new(), body: b"{}".to_vec().into() }))
         })
     }
 
+    fn kept<'a>(&'a self, _: &'a str, _: u32, _: bool) -> Sent<'a, Result<Option<Kept>, JobError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     fn permit<'a>(&'a self, _: &'a str) -> Sent<'a, Result<(), JobError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn pause<'a>(&'a self, _: Duration) -> Sent<'a, Result<(), JobError>> {
         Box::pin(std::future::ready(Ok(())))
     }
 

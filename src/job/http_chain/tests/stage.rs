@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -11,7 +12,7 @@ use super::super::HttpChain;
 use crate::call::{Answer, NoAnswer};
 use crate::expression::{Params, Scope};
 use crate::item::{Item, ItemKey};
-use crate::job::{Attempt, Call, ConfigError, Job, JobError, Sender, Sent, Services, Setup, StepPolicy, Within};
+use crate::job::{Attempt, Call, ConfigError, Job, JobError, Kept, Sender, Sent, Services, Setup, StepPolicy, Within};
 use crate::secrets::Secrets;
 use crate::storage::Storages;
 
@@ -73,18 +74,36 @@ impl Services for Once {
             }
             let sending = Call { key: "the-key", number: 1 };
             self.say(format!("{step} {call}: {}", sender.describe(&sending)));
-            let answer = sender.send(sending).await.map_err(|none| match none {
-                NoAnswer::Surroundings(why) => JobError::surroundings(why),
-                other => JobError::permanent(format!("{other:?}")).named("Stage.NoAnswer"),
-            })?;
+            let answer = loop {
+                sender.prepare().await?;
+                self.say(format!("turn {step}"));
+                let answer = sender.send(sending).await.map_err(|none| match none {
+                    NoAnswer::Surroundings(why) => JobError::surroundings(why),
+                    other => JobError::permanent(format!("{other:?}")).named("Stage.NoAnswer"),
+                })?;
+                if !sender.is_refused(&answer) {
+                    break answer;
+                }
+            };
             let answer = Arc::new(answer);
             self.kept.lock().expect("not poisoned").insert((step.to_string(), call), Arc::clone(&answer));
             Ok(answer)
         })
     }
 
+    fn kept<'a>(&'a self, step: &'a str, call: u32, _: bool) -> Sent<'a, Result<Option<Kept>, JobError>> {
+        let answer = self.kept.lock().expect("not poisoned").get(&(step.to_string(), call)).cloned();
+        let sent = "POST http://sent.example/a?b=1 idempotency-key: k {}".into();
+        Box::pin(std::future::ready(Ok(answer.map(|answer| Kept { sent, answer }))))
+    }
+
     fn permit<'a>(&'a self, host: &'a str) -> Sent<'a, Result<(), JobError>> {
         self.say(format!("permit {host}"));
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn pause<'a>(&'a self, wait: Duration) -> Sent<'a, Result<(), JobError>> {
+        self.say(format!("pause {wait:?}"));
         Box::pin(std::future::ready(Ok(())))
     }
 
