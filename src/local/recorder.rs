@@ -4,7 +4,7 @@
 //! waits to be sent for no longer than the commit before it takes. It also sees the items in the order in which they end, and is
 //! therefore where a run is stopped early.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{JoinHandle, Thread};
@@ -121,7 +121,7 @@ pub(super) struct Stopping {
 }
 
 impl Recorder {
-    /// Starts the thread. It ends when every sender is gone.
+    /// Starts the thread, from inside a runtime. It ends when every sender is gone.
     pub fn start(record: Record, session: i64, stopping: Stopping, observer: Arc<dyn Observer>) -> Result<(Self, Notes)> {
         let (told, receiver) = mpsc::channel(WAITING);
         let urgency = Arc::new(Urgency::default());
@@ -129,6 +129,8 @@ impl Recorder {
         let redriven = record.redriven()?;
         let attempts = record.attempts()?;
         let has_calls = !record.read(sqlite::is_empty)?;
+        let (durable, told_durable) = mpsc::unbounded_channel();
+        tokio::spawn(tell_durable(told_durable));
         let writing = Writing {
             record,
             session,
@@ -136,6 +138,7 @@ impl Recorder {
             attempts,
             redriven,
             has_calls,
+            durable,
             open: BTreeMap::new(),
             stopping,
             observer,
@@ -165,6 +168,8 @@ struct Writing {
     redriven: HashMap<u64, (u32, u32)>,
     /// Whether any call is kept: most jobs make none.
     has_calls: bool,
+    /// Takes those who waited for a commit.
+    durable: mpsc::UnboundedSender<Vec<oneshot::Sender<()>>>,
     /// Batches of which some items have an outcome and some have not, by their first item.
     open: BTreeMap<u64, BatchRow>,
     stopping: Stopping,
@@ -227,9 +232,6 @@ impl Writing {
         if let Some(why) = self.stopping.rule.see(&note.outcome) {
             self.stop(why);
         }
-        if let Some(durable) = note.durable {
-            let _ = durable.send(());
-        }
         if matches!(note.outcome.status(), ItemStatus::Failed | ItemStatus::Unknown) {
             self.observer.see(&Event::Item { key: note.key, outcome: note.outcome, attempts: note.attempts });
         }
@@ -242,10 +244,15 @@ impl Writing {
     }
 
     fn commit(&mut self, told: &[Told]) -> Result<()> {
-        let mut touched = BTreeSet::new();
+        let (mut touched, mut done) = (BTreeSet::new(), HashSet::new());
         for told in told {
             match told {
-                Told::Ended(note) => drop(touched.insert(self.batch_of(note.item)?)),
+                Told::Ended(note) => {
+                    touched.insert(self.batch_of(note.item)?);
+                    if needs_no_calls(&note.outcome) {
+                        done.insert(note.item);
+                    }
+                }
                 Told::Started(..) | Told::Called(_) => self.has_calls = true,
             }
         }
@@ -253,6 +260,8 @@ impl Writing {
         self.record.write("be written", |db| {
             for told in told {
                 let note = match told {
+                    // What would be gone at the end of this commit is not written at all.
+                    Told::Started(row, _) | Told::Called(row) if !row.lane && done.contains(&row.owner) => continue,
                     Told::Started(row, _) | Told::Called(row) => {
                         sqlite::write(db, row)?;
                         continue;
@@ -270,7 +279,7 @@ impl Writing {
                     };
                     set_outcome(db, note.item, &note.outcome, before + note.attempts, redrive, key)?;
                 }
-                if has_calls && matches!(note.outcome, Outcome::Succeeded(_) | Outcome::Skipped(_)) {
+                if has_calls && needs_no_calls(&note.outcome) {
                     sqlite::forget(db, note.item)?;
                 }
                 if let Some((_, batch)) = open.range_mut(..=note.item).next_back() {
@@ -298,6 +307,21 @@ impl Writing {
         let first = row.first;
         self.open.insert(first, row);
         Ok(first)
+    }
+}
+
+/// Whether an item that ended so is never gone on with.
+fn needs_no_calls(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Succeeded(_) | Outcome::Skipped(_))
+}
+
+/// Tells all who waited for a commit, from inside the runtime: woken one by one from another thread each would cost more than its row.
+async fn tell_durable(mut commits: mpsc::UnboundedReceiver<Vec<oneshot::Sender<()>>>) {
+    while let Some(waiting) = commits.recv().await {
+        for durable in waiting {
+            // Whoever waited may have been dropped.
+            let _ = durable.send(());
+        }
     }
 }
 
