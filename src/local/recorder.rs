@@ -207,18 +207,22 @@ impl Writing {
             self.stop(Why::Trouble(error));
             return;
         }
-        let mut have_ended = false;
+        let (mut have_ended, mut waiting) = (false, Vec::new());
         for told in told.drain(..) {
-            // Whoever waited may have been dropped.
             match told {
-                Told::Started(_, durable) => drop(durable.send(())),
+                Told::Started(_, durable) => waiting.push(durable),
                 Told::Called(_) => crash::point("after done durable"),
-                Told::Ended(note) => {
+                Told::Ended(mut note) => {
                     have_ended = true;
+                    waiting.extend(note.durable.take());
                     self.ended(note);
                     crash::point("after outcome durable");
                 }
             }
+        }
+        if !waiting.is_empty() {
+            // Without a runtime there is nobody left who waits.
+            let _ = self.durable.send(waiting);
         }
         if have_ended {
             self.open.retain(|_, batch| batch.ended < batch.count);
