@@ -79,8 +79,8 @@ pub(crate) struct Effect<'a> {
 
 /// The key of one effect: SHA-256 over what it is, each name with its length in front, as 43 characters of base64url.
 pub(crate) fn effect_key(effect: &Effect<'_>) -> String {
+    use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
     use sha2::{Digest, Sha256};
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut hash = Sha256::new();
     for part in [effect.workflow, effect.item, effect.step].into_iter().chain(effect.run) {
         hash.update((part.len() as u64).to_le_bytes());
@@ -93,15 +93,7 @@ pub(crate) fn effect_key(effect: &Effect<'_>) -> String {
         hash.update(effect.call.to_le_bytes());
         hash.update(effect.generation.to_le_bytes());
     }
-    let digest = hash.finalize();
-    let mut text = String::with_capacity(43);
-    for chunk in digest.chunks(3) {
-        let bits = chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for position in 0..=chunk.len() {
-            text.push(char::from(ALPHABET[(bits >> (18 - 6 * position)) as usize & 63]));
-        }
-    }
-    text
+    BASE64_URL_SAFE_NO_PAD.encode(hash.finalize())
 }
 
 #[cfg(test)]

@@ -58,7 +58,6 @@
 
 #![cfg_attr(not(feature = "http"), allow(dead_code, reason = "what only `http_chain` uses is there without it as well"))]
 
-mod base64;
 mod batch;
 mod call;
 mod cli;

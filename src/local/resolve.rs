@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::lane_walk::blocked_behind;
 use super::record::{Record, set_outcome};
 use super::redrive::pend;
-use super::run::StoredWorkflow;
+use super::run::begun_with;
 use super::state::RunFolder;
 use super::unknown::{InDoubt, position_name};
 use crate::call::Answer;
@@ -106,8 +106,7 @@ impl RunFolder {
 
     /// Whether the run's job makes all its effects by steps.
     fn makes_steps(&self, record: &Record, jobs: &Jobs) -> Result<bool> {
-        let workflow = record.known_fact::<StoredWorkflow>("workflow")?.parse(jobs)?;
-        let bound = workflow.rebind(&record.known_fact("params")?)?;
+        let (_, bound) = begun_with(record, jobs)?;
         Ok(jobs.get(&bound.settings.job.name).is_some_and(|kind| kind.repeat == Repeat::Steps))
     }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::record::{BatchRow, OutcomeRow, Record};
-use super::run::StoredWorkflow;
+use super::run::begun_with;
 use super::state::RunFolder;
 use super::unknown::{CallResult, InDoubt};
 use crate::error::Result;
@@ -87,7 +87,8 @@ impl RunFolder {
             Ok(items) => (items, None),
             Err(error) => (None, Some(format!("the items themselves are not shown: {}", error.detail()))),
         };
-        let redacts = record.known_fact::<StoredWorkflow>("workflow")?.text.contains("redact");
+        // A workflow that cannot be read any more may have said so.
+        let redacts = begun_with(&record, jobs).map_or(true, |(_, bound)| !bound.settings.redact.is_empty());
         let (batches, ready) = (Vec::new().into_iter(), Vec::new().into_iter());
         let in_doubt = InDoubt::of(&record)?;
         Ok(Results { record, in_doubt, name, source, redacts, wanted, batches, after: None, ready, warning })
@@ -215,9 +216,7 @@ impl RunItems {
     /// The source is gone or has changed, or the workflow's job is not in this program.
     pub fn of(record: &Record, run: &Path, jobs: &Jobs) -> Result<Option<Self>> {
         let Some(input) = record.fact::<Input>("input")? else { return Ok(None) };
-        let stored: StoredWorkflow = record.known_fact("workflow")?;
-        let params: Value = record.known_fact("params")?;
-        let bound = stored.parse(jobs)?.rebind(&params)?;
+        let (_, bound) = begun_with(record, jobs)?;
         let selection = Selection::new(&bound.settings.items, &input, &bound.params);
         Ok(Some(Self { input: input.open(run)?, selection, rows: None, redact: bound.settings.redact }))
     }

@@ -112,10 +112,7 @@ impl Run {
         let folder = state.run(id)?;
         let lock = folder.lock()?;
         let record = Record::open(&folder.record_path())?;
-        let stored: StoredWorkflow = record.known_fact("workflow")?;
-        let params: Value = record.known_fact("params")?;
-        let workflow = stored.parse(jobs)?;
-        let bound = workflow.rebind(&params)?;
+        let (workflow, bound) = begun_with(&record, jobs)?;
         let kind = kind_of(&bound, jobs)?;
         Ok(Self { folder, record, workflow, bound, kind, resumed: true, _lock: lock })
     }
@@ -261,6 +258,13 @@ pub(super) fn fold(id: &str, record: &Record) -> Result<Report> {
         stopped,
         unknown_calls: unknown_calls(record, &items)?,
     })
+}
+
+/// The workflow and the params that the run was begun with, checked again with the jobs of this program.
+pub(super) fn begun_with(record: &Record, jobs: &Jobs) -> Result<(Workflow, Bound)> {
+    let workflow = record.known_fact::<StoredWorkflow>("workflow")?.parse(jobs)?;
+    let bound = workflow.rebind(&record.known_fact("params")?)?;
+    Ok((workflow, bound))
 }
 
 fn kind_of(bound: &Bound, jobs: &Jobs) -> Result<JobKind> {

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{PoisonError, RwLock};
 
+use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD, Engine};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use crate::base64::{STANDARD, URL_SAFE, base64};
 use crate::scrub::{HIDDEN, Needles};
 pub(crate) use resolve::resolve;
 pub use source::SecretSource;
@@ -77,12 +77,12 @@ impl Secrets {
 /// The value and what it is in base64, wherever in a text that was encoded it stood.
 fn spellings(value: &str) -> Vec<String> {
     let mut spellings = vec![value.to_string()];
-    for alphabet in [STANDARD, URL_SAFE] {
+    for alphabet in [BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD] {
         for before in 0..3 {
             let bytes: Vec<u8> = std::iter::repeat_n(0, before).chain(value.bytes()).collect();
             // Only the characters that no byte before or behind it has a share in.
             let (first, behind) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
-            spellings.extend(base64(&bytes, alphabet).get(first..behind).map(str::to_string));
+            spellings.extend(alphabet.encode(&bytes).get(first..behind).map(str::to_string));
         }
     }
     spellings
@@ -106,17 +106,14 @@ mod tests {
     fn a_secret_is_taken_out_of_basic_credentials_whatever_stands_beside_it() {
         let secrets = secrets();
         for user in ["", "a", "ab", "abc", "abcd", "someone@example.com"] {
-            for alphabet in [STANDARD, URL_SAFE] {
+            for alphabet in [BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD] {
                 for behind in ["", "!", "!!"] {
                     let plain = format!("{user}:s3cr3t+/\"tök{behind}");
-                    let encoded = base64(plain.as_bytes(), alphabet);
+                    let encoded = alphabet.encode(&plain);
                     let shown = secrets.scrub(&encoded).into_owned();
                     assert!(shown.contains("***"), "{plain}: {shown}");
                     // What is left of it are the characters that it shares with its neighbours.
-                    assert!(
-                        shown.len() <= base64(format!("{user}:{behind}").as_bytes(), alphabet).len() + 3 + 4,
-                        "{plain}: {shown}"
-                    );
+                    assert!(shown.len() <= alphabet.encode(format!("{user}:{behind}")).len() + 3 + 4, "{plain}: {shown}");
                 }
             }
         }

@@ -9,20 +9,14 @@ use serde_json::{Value, json};
 use crate::partner::Partner;
 use crate::stage::{Done, Running, Stage};
 
-/// Every crash point, in the order in which a call passes them.
-const POINTS: [&str; 11] = [
-    "before permit",
-    "after permit",
-    "before start",
-    "after start",
-    "before send",
-    "after send",
-    "after done noted",
-    "after done durable",
-    "before outcome",
-    "after outcome",
-    "after outcome durable",
-];
+/// Every crash point, in the order in which a call passes them: as `src/crash/` lists them.
+fn points() -> Vec<&'static str> {
+    let source = include_str!("../../src/crash/mod.rs");
+    let list = source.split_once("POINTS: &[&str] = &[").and_then(|(_, rest)| rest.split_once("];")).expect("the list").0;
+    let points: Vec<_> = list.split('"').skip(1).step_by(2).collect();
+    assert!(points.len() >= 11, "{points:?}");
+    points
+}
 
 /// Lanes that are worked at once.
 const AT_ONCE: usize = 8;
@@ -307,14 +301,14 @@ fn at_every_point(policy: Policy, customers: usize, each: usize) {
     // The first time, and in the middle.
     let chains = customers * each;
     let mut passed = 0;
-    for point in POINTS {
+    for point in points() {
         for nth in [1, chains] {
             passed += usize::from(crash(policy, point, nth, customers, each));
         }
         assert!(passed > 0, "{point} was never passed");
     }
     println!("{policy:?}: {passed} crashes");
-    assert!(passed > POINTS.len() * 3 / 2, "only {passed} of the crashes happened");
+    assert!(passed > points().len() * 3 / 2, "only {passed} of the crashes happened");
 }
 
 #[test]
@@ -343,7 +337,7 @@ fn a_crash_at_any_point_of_a_thousand_items() {
     std::thread::scope(|scope| {
         for policy in Policy::ALL {
             scope.spawn(move || {
-                for point in POINTS {
+                for point in points() {
                     assert!(crash(policy, point, 700, 100, 10), "{point} was not passed 700 times");
                 }
             });

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::config::{Auth, HttpChainConfig};
-use crate::base64::{STANDARD, base64};
 use crate::expression::{ExpressionError, Scope, Setting};
+use base64::prelude::{BASE64_STANDARD, Engine};
 
 /// The header field of nearly all credentials.
 const AUTHORIZATION: &str = "authorization";
@@ -178,8 +178,7 @@ fn header(auth: &Auth, scope: &Scope<'_>) -> Result<(String, String), Expression
         Auth::Bearer(token) => authorization(format!("Bearer {}", token.get(scope)?)),
         Auth::Basic(basic) => {
             let both = format!("{}:{}", basic.user.get(scope)?, basic.password.get(scope)?);
-            let padding = "=".repeat((3 - both.len() % 3) % 3);
-            authorization(format!("Basic {}{padding}", base64(both.as_bytes(), STANDARD)))
+            authorization(format!("Basic {}", BASE64_STANDARD.encode(both)))
         }
         Auth::Header(header) => (header.name.to_ascii_lowercase(), header.value.get(scope)?),
         Auth::Oauth2(_) => authorization(String::new()),

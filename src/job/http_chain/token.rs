@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -12,7 +13,6 @@ use super::config::OAuth2;
 use super::headers::{Tainted, Wrong};
 use super::request::host;
 use super::seen;
-use crate::base64::{STANDARD, base64};
 use crate::call::{Answer, NoAnswer};
 use crate::expression::Scope;
 use crate::job::{Attempt, JobError, Wire, WireRequest};
@@ -81,7 +81,6 @@ impl Tokens {
             encoded(text("client_id", &oauth.client_id)?),
             encoded(text("client_secret", &oauth.client_secret)?)
         );
-        let padding = "=".repeat((3 - both.len() % 3) % 3);
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         form.append_pair("grant_type", "client_credentials");
         for (name, value) in [("scope", &oauth.scope), ("audience", &oauth.audience)] {
@@ -92,7 +91,7 @@ impl Tokens {
         Ok(Some(Self {
             host: host(&url),
             url,
-            authorization: Tainted::new(format!("Basic {}{padding}", base64(both.as_bytes(), STANDARD))),
+            authorization: Tainted::new(format!("Basic {}", BASE64_STANDARD.encode(both))),
             body: form.finish(),
             timeout,
             held: Mutex::default(),
