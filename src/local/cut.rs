@@ -142,7 +142,7 @@ impl Cut<'_> {
     fn claim(&self, row: &Row<'_>, keys: &mut Option<Names>, destinations: &mut Option<Names>) -> Result<(), Trouble> {
         let Ok(value) = row.value() else { return Ok(()) };
         let scope = Scope::params(self.params).with_item(&value);
-        let key = self.selection.key(&value, row.index).ok().map(|key| key.to_string());
+        let key = self.selection.key_of(&row, &value).ok().map(|key| key.to_string());
         if let (Some(keys), Some(key)) = (keys, &key) {
             keys.claim(key.clone(), row.index, key, self)?;
         }
@@ -162,7 +162,7 @@ impl Cut<'_> {
         while let Some(row) = rows.next().ok()? {
             if row.index == index {
                 let value = row.value().ok()?;
-                return self.selection.key(&value, index).ok().map(|key| key.to_string());
+                return self.selection.key_of(&row, &value).ok().map(|key| key.to_string());
             }
         }
         None

@@ -172,7 +172,7 @@ impl Feeding<'_> {
         let selection = &self.feeder.selection;
         let (key, ready) = match row.value() {
             Err(failure) => (selection.key_of_invalid(row), Err(Outcome::Failed(failure))),
-            Ok(value) => match selection.key(&value, row.index) {
+            Ok(value) => match selection.key_of(row, &value) {
                 Err(failure) => (selection.key_of_invalid(row), Err(Outcome::Failed(failure))),
                 Ok(key) => match selection.judge(&value) {
                     Err(failure) => (key, Err(Outcome::Failed(failure))),

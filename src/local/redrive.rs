@@ -33,7 +33,7 @@ impl Run {
         }
         if let Some(input) = self.input()? {
             let pruned = self.record.fact::<bool>("pruned")?.unwrap_or(false);
-            if pruned && input.copy().is_some() {
+            if pruned && input.copies().next().is_some() {
                 return Err(Error::refused(format!("the items' data of run {} was removed by `prune`", self.id()))
                     .hint("begin a new run"));
             }

@@ -229,6 +229,6 @@ impl RunItems {
 
 fn key_and_value(selection: &Selection, row: &Row<'_>) -> (ItemKey, Option<Value>) {
     let Ok(value) = row.value() else { return (selection.key_of_invalid(row), None) };
-    let key = selection.key(&value, row.index);
+    let key = selection.key_of(row, &value);
     (key.unwrap_or_else(|_| selection.key_of_invalid(row)), Some(value))
 }

@@ -10,6 +10,7 @@
 mod attempts;
 mod bad;
 mod csv;
+mod csv_sources;
 mod cut;
 mod full_disk;
 mod golden;
