@@ -70,6 +70,9 @@ pub(super) struct RedriveVerb {
     /// Take the workflow file as it is now, where it was changed since the run began
     #[arg(long)]
     accept: bool,
+    /// Take the repaired rows of this CSV file in place of those that failed; `results --failed --format csv` writes it
+    #[arg(long, value_name = "FILE")]
+    items: Option<PathBuf>,
 }
 
 impl RunVerb {
@@ -145,7 +148,7 @@ impl RedriveVerb {
         if !self.accept && run.is_workflow_changed() {
             say(format_args!("note: the workflow file was changed since the run began; `--accept` takes it as it is now"));
         }
-        let redriven = run.redrive(&Redrive { batch: self.batch, accept: self.accept }, &at.jobs)?;
+        let redriven = run.redrive(&Redrive { batch: self.batch, accept: self.accept, items: self.items }, &at.jobs)?;
         say(format_args!("{} to redrive", items(redriven)));
         work(run, None, None, at)
     }

@@ -16,6 +16,7 @@ mod record;
 mod recorder;
 mod recover;
 mod redrive;
+mod repair;
 mod results;
 mod run;
 mod session;

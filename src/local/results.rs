@@ -10,11 +10,11 @@ use serde_json::value::RawValue;
 use super::record::{BatchRow, OutcomeRow, Record};
 use super::run::StoredWorkflow;
 use super::state::RunFolder;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::item::ItemKey;
 use crate::job::Jobs;
 use crate::outcome::ItemStatus;
-use crate::reader::{Input, OpenInput, Position, Row, Rows, Selection};
+use crate::reader::{CsvLines, Input, OpenInput, Position, Row, Rows, Selection, WrittenRow};
 
 /// Batches whose exceptions are read at once.
 const PAGE: u32 = 64;
@@ -42,13 +42,15 @@ pub struct ItemResult {
     /// The item itself; not there if it is damaged or if the source is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub item: Option<Value>,
+    /// The row as it is written in its CSV file, if [`Results::with_rows`] asked for it.
+    #[serde(skip)]
+    pub row: Option<WrittenRow>,
 }
 
 /// Goes through the items of a run.
 pub struct Results {
     record: Record,
-    /// The source as messages call it.
-    name: String,
+    input: Option<Input>,
     source: Option<RunItems>,
     wanted: Option<Vec<ItemStatus>>,
     batches: std::vec::IntoIter<BatchRow>,
@@ -62,6 +64,15 @@ pub(super) struct RunItems {
     input: OpenInput,
     selection: Selection,
     rows: Option<Rows>,
+    /// Whether rows are wanted as they are written.
+    lines: Option<CsvLines>,
+}
+
+/// What was found of an item.
+struct FoundItem {
+    key: ItemKey,
+    item: Option<Value>,
+    row: Option<WrittenRow>,
 }
 
 impl RunFolder {
@@ -72,13 +83,12 @@ impl RunFolder {
     pub fn results(&self, wanted: Option<Vec<ItemStatus>>, jobs: &Jobs) -> Result<Results> {
         let record = self.look()?;
         let input: Option<Input> = record.fact("input")?;
-        let name = input.as_ref().map_or(String::new(), |input| input.source().to_string());
         let (source, warning) = match RunItems::of(&record, self.path(), jobs) {
             Ok(items) => (items, None),
             Err(error) => (None, Some(format!("the items themselves are not shown: {}", error.detail()))),
         };
         let (batches, ready) = (Vec::new().into_iter(), Vec::new().into_iter());
-        Ok(Results { record, name, source, wanted, batches, after: None, ready, warning })
+        Ok(Results { record, input, source, wanted, batches, after: None, ready, warning })
     }
 }
 
@@ -86,6 +96,22 @@ impl Results {
     /// What the reader should know, such as that the source is gone and items are shown without their data.
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
+    }
+
+    /// Lets every item have its row as it is written in its CSV file, and gives what writes them into another.
+    ///
+    /// # Errors
+    /// The items are no rows of a CSV file, or they are gone.
+    pub fn with_rows(&mut self) -> Result<CsvLines> {
+        if let (None, Some(why)) = (&self.source, &self.warning) {
+            return Err(Error::surroundings(why.clone()).hint("`--format jsonl` shows the outcomes alone"));
+        }
+        let Some((input, source)) = self.input.as_ref().zip(self.source.as_mut()) else {
+            return Err(Error::refused("the list of the run's items was never made").hint("resume the run"));
+        };
+        let lines = CsvLines::of(input)?;
+        source.lines = Some(lines.clone());
+        Ok(lines)
     }
 
     fn more(&mut self) -> Result<bool> {
@@ -128,12 +154,12 @@ impl Results {
                 continue;
             }
             let row = exceptions.remove(&index);
-            let (key, item) = match found {
-                Some((key, item)) => (Some(key), item),
-                None => (None, None),
+            let (key, item, written) = match found {
+                Some(FoundItem { key, item, row }) => (Some(key), item, row),
+                None => (None, None, None),
             };
             let stored_key = row.as_ref().and_then(|row| row.key.clone());
-            let key = stored_key.or(key.map(|key| key.to_string())).unwrap_or_else(|| format!("{}#{index}", self.name));
+            let key = stored_key.or(key.map(|key| key.to_string())).unwrap_or_else(|| self.address(index));
             let ended = status != ItemStatus::Pending;
             results.push(ItemResult {
                 key,
@@ -144,10 +170,17 @@ impl Results {
                 cause: row.as_ref().and_then(|row| row.cause.clone()),
                 output: row.and_then(|row| row.output).and_then(|text| RawValue::from_string(text).ok()),
                 item,
+                row: written,
             });
         }
         self.source = source;
         Ok(results)
+    }
+
+    /// What an item is called of which nothing else is known.
+    fn address(&self, index: u64) -> String {
+        let (source, index) = self.input.as_ref().map_or(("", index), |input| input.address(index));
+        format!("{source}#{index}")
     }
 }
 
@@ -192,7 +225,7 @@ impl RunItems {
         let params: Value = record.known_fact("params")?;
         let bound = stored.parse(jobs)?.rebind(&params)?;
         let selection = Selection::new(&bound.settings.items, &input, &bound.params);
-        Ok(Some(Self { input: input.open(run)?, selection, rows: None }))
+        Ok(Some(Self { input: input.open(run)?, selection, rows: None, lines: None }))
     }
 
     /// The same, if the workflow names the items itself.
@@ -219,11 +252,14 @@ impl RunItems {
         Ok(())
     }
 
-    /// The next item's key and value; read only if it is wanted.
-    fn next(&mut self, wanted: bool) -> Result<Option<(ItemKey, Option<Value>)>> {
+    /// The next item; looked at only if it is wanted.
+    fn next(&mut self, wanted: bool) -> Result<Option<FoundItem>> {
         let Some(rows) = &mut self.rows else { return Ok(None) };
         let Some(row) = rows.next()? else { return Ok(None) };
-        Ok(wanted.then(|| key_and_value(&self.selection, &row)))
+        Ok(wanted.then(|| {
+            let (key, item) = key_and_value(&self.selection, &row);
+            FoundItem { key, item, row: self.lines.as_ref().map(|lines| WrittenRow::of(&row, lines)) }
+        }))
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) fn longest() -> u64 {
 fn row_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let text = String::deserialize(deserializer)?;
     match parse_bytes(&text).map_err(de::Error::custom)? {
-        0 => Err(de::Error::custom("a row has at least 1 byte, found `0`; hint: write `1MiB`")),
+        0 => Err(de::Error::custom("a row has at least 1 byte, found 0")),
         bytes if bytes > RECORD_LIMIT as u64 => {
             Err(de::Error::custom(format!("a row is read up to 8MiB ({RECORD_LIMIT} bytes), found {bytes} bytes")))
         }

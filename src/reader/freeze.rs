@@ -148,7 +148,7 @@ impl Plan {
     }
 
     /// Whether it is a file that can be read more than once.
-    fn check_file(&self, path: &Path) -> Result<()> {
+    pub fn check_file(&self, path: &Path) -> Result<()> {
         let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
         if metadata.is_dir() {
             return Err(Error::refused(format!("`{}` is a folder, not a file", self.source))
@@ -162,7 +162,7 @@ impl Plan {
     }
 
     /// Where the text begins: behind a byte-order mark.
-    fn start(&self, file: &InputFile, convertible: bool) -> Result<u64> {
+    pub fn start(&self, file: &InputFile, convertible: bool) -> Result<u64> {
         let path = self.path(file);
         let mut head = Vec::with_capacity(4);
         let opened = File::open(&path).and_then(|file| file.take(4).read_to_end(&mut head));
@@ -179,7 +179,7 @@ impl Plan {
     }
 
     /// Looks at every record once.
-    fn count(&self, file: InputFile, format: Format, start: u64) -> Result<Input> {
+    pub fn count(&self, file: InputFile, format: Format, start: u64) -> Result<Input> {
         let mut input = self.input(file, format, start)?;
         (input.count, input.cut) = input.count_records(&self.run_dir, self.limit)?;
         // Someone may have written to it meanwhile.

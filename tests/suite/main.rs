@@ -12,6 +12,7 @@ mod bad;
 mod csv;
 mod csv_sources;
 mod cut;
+mod failed_csv;
 mod full_disk;
 mod golden;
 mod house;
