@@ -155,20 +155,28 @@ impl Columns {
         Ok(Self { names, own, item })
     }
 
-    /// A record as the names of columns.
-    pub fn read(record: &[u8], dialect: &Dialect) -> Result<Self, Wrong> {
+    /// A record as the names of columns; if it is none, with the action that helps.
+    pub fn read(record: &[u8], dialect: &Dialect) -> Result<Self, (Wrong, &'static str)> {
+        const NO_HEADER: &str = "if the file has no header, give the names: `header: [id, name]`";
+        const NO_TEXT: &str = "if it is text, `encoding` says how it is written: `utf-8`, `utf-16`, `windows-1252`";
         let mut names = Vec::new();
         let mut not_text = None;
         // A name is a name, also one that stands for null in a row.
         let dialect = Dialect { null: Vec::new(), ..dialect.clone() };
-        dialect.fields(record, |field| match String::from_utf8(field.unwrap_or_default().into_owned()) {
-            Ok(name) => names.push(name),
-            Err(_) => not_text = not_text.or(Some(names.len() + 1)),
-        })?;
+        dialect
+            .fields(record, |field| match String::from_utf8(field.unwrap_or_default().into_owned()) {
+                Ok(name) => names.push(name),
+                Err(_) => not_text = not_text.or(Some(names.len() + 1)),
+            })
+            .map_err(|wrong| (wrong, NO_HEADER))?;
         if let Some(number) = not_text {
-            return Err(format!("name {number} of the header is not {}", dialect.encoding.name()));
+            return Err((format!("name {number} of the header is not {}", dialect.encoding.name()), NO_TEXT));
         }
-        Self::of(names)
+        // Zeros are what is left of a file that was being written when the power went, or another kind of file.
+        if let Some(number) = names.iter().position(|name| name.contains('\0')) {
+            return Err((format!("name {} of the header has a NUL character in it: this is no text", number + 1), NO_TEXT));
+        }
+        Self::of(names).map_err(|wrong| (wrong, NO_HEADER))
     }
 }
 

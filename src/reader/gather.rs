@@ -215,9 +215,8 @@ impl Input {
         let (source, line) = header.line();
         let line = line.and_then(|line| u32::try_from(line).ok()).unwrap_or(1);
         let place = Place { file: source.into(), line, column: 1 };
-        let columns = header.header().map_err(|wrong| {
-            let refused = Error::refused(format!("{wrong} (the first row of `{source}`)")).at(Some(place));
-            refused.hint("if the file has no header, give the names: `header: [id, name]`")
+        let columns = header.header().map_err(|(wrong, hint)| {
+            Error::refused(format!("{wrong} (the first row of `{source}`)")).at(Some(place)).hint(hint)
         })?;
         Ok(Some((columns, rows.position().offset)))
     }

@@ -257,7 +257,12 @@ impl Rows {
         let (file, line) = self.source.place(self.index, offset);
         let row = self.source.input().address(self.index).1 + 1;
         let place = line.map(|line| Place { file: file.into(), line: u32::try_from(line).unwrap_or(u32::MAX), column: 1 });
-        Error::refused(format!("`{file}` ends inside a quote of the row that begins here, its row {row}"))
+        let what = match &self.source.input().format {
+            // The columns are not known while the header is read.
+            Format::Csv(csv) if csv.columns.is_empty() => "its header".to_string(),
+            _ => format!("the row that begins here, its row {row}"),
+        };
+        Error::refused(format!("`{file}` ends inside a quote of {what}"))
             .at(place)
             .hint("close the quote; if the file was cut off, fetch it again")
     }
@@ -343,11 +348,12 @@ impl Row<'_> {
     }
 
     /// The record as the names of columns.
-    pub(super) fn header(&self) -> Result<Columns, String> {
+    pub(super) fn header(&self) -> Result<Columns, (String, &'static str)> {
+        const LONGER: &str = "`max_row_bytes` says how long a row may be";
         if let Some(length) = self.too_long {
-            return Err(format!("the header is {length} bytes, or has a quote too many"));
+            return Err((format!("the header is {length} bytes, or has a quote too many"), LONGER));
         }
-        let Some(table) = self.source.table() else { return Err("there is no header".to_string()) };
+        let Some(table) = self.source.table() else { return Err(("there is no header".to_string(), LONGER)) };
         Columns::read(self.record, &table.dialect)
     }
 

@@ -188,6 +188,29 @@ fn csv_bytes() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
 }
 
+/// Texts that are likely to be misread.
+fn field() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("\""),
+        Just("\"\""),
+        Just("\n"),
+        Just("\r\n"),
+        Just("\r"),
+        Just(","),
+        Just(";"),
+        Just("|"),
+        Just(" "),
+        Just("\t"),
+        Just("\\"),
+        Just("NULL"),
+        Just("é"),
+        Just("\u{1f600}"),
+        Just("\0"),
+        Just("x"),
+    ];
+    proptest::collection::vec(piece, 0..5).prop_map(|pieces| pieces.concat())
+}
+
 fn frozen(stage: &Stage, runtime: &tokio::runtime::Runtime, items: Value) -> Result<Input, String> {
     runtime.block_on(stage.freeze(items)).map_err(|error| error.to_string())
 }
@@ -223,6 +246,43 @@ proptest! {
             prop_assert!(stage.items(&input).iter().all(Result::is_ok));
             resumes_anywhere(&stage, &input);
         }
+    }
+
+    #[test]
+    fn tables_that_the_csv_crate_writes_are_read_as_they_are(
+        table in proptest::collection::vec(proptest::collection::vec(field(), 3), 0..8),
+        delimiter in 0..5usize, always in any::<bool>(), crlf in any::<bool>(), blanks in any::<bool>(), wide in any::<bool>(),
+        strict in any::<bool>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let stage = Stage::new();
+        let (name, byte) = [("comma", b','), ("pipe", b'|'), ("semicolon", b';'), ("space", b' '), ("tab", b'\t')][delimiter];
+        let mut writer = csv::WriterBuilder::new()
+            .delimiter(byte)
+            .quote_style(if always || blanks { csv::QuoteStyle::Always } else { csv::QuoteStyle::Necessary })
+            .terminator(if crlf { csv::Terminator::CRLF } else { csv::Terminator::Any(b'\n') })
+            .from_writer(Vec::new());
+        writer.write_record(["a", "b", "c"]).unwrap();
+        for row in &table {
+            // In the lenient way a backslash says something.
+            writer.write_record(row.iter().map(|field| if strict { field.clone() } else { field.replace('\\', "\\\\") })).unwrap();
+        }
+        let mut text = String::from_utf8(writer.into_inner().unwrap()).unwrap();
+        if blanks && byte != b' ' {
+            // Around the quotes of the header, where no field can be mistaken.
+            text = text.replacen("\"a\"", "  \"a\" ", 1);
+        }
+        let bytes = if wide { text.encode_utf16().flat_map(u16::to_le_bytes).collect() } else { text.into_bytes() };
+        stage.write("a.csv", bytes);
+        let settings = json!({
+            "delimiter": name, "strict": strict, "trim": blanks && byte != b' ', "encoding": if wide { "utf-16" } else { "utf-8" },
+            "null": if always || blanks { json!(["", "NULL"]) } else { json!([]) },
+        });
+        let input = frozen(&stage, &runtime, csv(settings)).unwrap();
+        resumes_anywhere(&stage, &input);
+        let items: Vec<_> = stage.items(&input).into_iter().map(Result::unwrap).collect();
+        let expected: Vec<_> = table.iter().map(|row| json!({ "a": row[0], "b": row[1], "c": row[2] })).collect();
+        prop_assert_eq!(items, expected);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 mod attempts;
 mod bad;
 mod csv;
+mod csv_damage;
 mod csv_sources;
 mod cut;
 mod failed_csv;

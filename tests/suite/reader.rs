@@ -289,7 +289,7 @@ async fn what_is_no_source_is_refused_in_words() {
         ),
         (
             json!({ "csv": { "source": "$/bytes.csv" } }),
-            "name 2 of the header is not UTF-8 (the first row of `bytes.csv`) (bytes.csv:1:1); hint: if the file has no header, give the names: `header: [id, name]`",
+            "name 2 of the header is not UTF-8 (the first row of `bytes.csv`) (bytes.csv:1:1); hint: if it is text, `encoding` says how it is written: `utf-8`, `utf-16`, `windows-1252`",
         ),
         (
             json!({ "json": { "source": "$/object.json" } }),
