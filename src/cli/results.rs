@@ -61,6 +61,10 @@ impl ResultsVerb {
         ];
         let wanted: Vec<ItemStatus> = asked.into_iter().filter(|(asked, _)| *asked).map(|(_, status)| status).collect();
         let mut results = at.state().run(&id)?.results((!wanted.is_empty()).then_some(wanted), &at.jobs)?;
+        if self.format == Format::Csv && self.output.is_none() && results.redacts() {
+            return Err(Error::refused("`redact` hides parts of these items, and rows as they are written have them")
+                .hint("`-o FILE` writes them into a file that only you can read"));
+        }
         let csv = (self.format == Format::Csv).then(|| results.with_rows()).transpose()?;
         if let Some(warning) = results.warning() {
             say(format_args!("warning: {warning}"));

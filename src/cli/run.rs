@@ -10,7 +10,7 @@ use super::{Surroundings, report};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::local::{Redrive, Run, RunFolder, Session, dry_run};
-use crate::observe::{JsonLines, Watcher, batches, count, items, say, shown};
+use crate::observe::{JsonLines, Watcher, calls, count, items, list, say, shown};
 use crate::outcome::RunStatus;
 use crate::workflow::{Bound, Workflow};
 
@@ -73,6 +73,9 @@ pub(super) struct RedriveVerb {
     /// Take the repaired rows of this CSV file in place of those that failed; `results --failed --format csv` writes it
     #[arg(long, value_name = "FILE")]
     items: Option<PathBuf>,
+    /// With `order.on_failure: continue`: run failed items again although later ones of their lanes are done
+    #[arg(long)]
+    out_of_order: bool,
 }
 
 impl RunVerb {
@@ -148,7 +151,8 @@ impl RedriveVerb {
         if !self.accept && run.is_workflow_changed() {
             say(format_args!("note: the workflow file was changed since the run began; `--accept` takes it as it is now"));
         }
-        let redriven = run.redrive(&Redrive { batch: self.batch, accept: self.accept, items: self.items }, &at.jobs)?;
+        let redrive = Redrive { batch: self.batch, accept: self.accept, items: self.items, out_of_order: self.out_of_order };
+        let redriven = run.redrive(&redrive, &at.jobs)?;
         say(format_args!("{} to redrive", items(redriven)));
         work(run, None, None, at)
     }
@@ -266,17 +270,23 @@ fn preview(workflow: &Workflow, bound: &Bound, at: &Surroundings) -> Result<u8> 
             _ => String::new(),
         };
         report::data(format!("{} {}", shown(&item.key), shown(&what)).trim_end());
+        item.request
+            .iter()
+            .flat_map(|request| request.lines())
+            .for_each(|line| report::data(format!("  {}", shown(line)).trim_end()));
     }
     if preview.items > preview.first.len() as u64 {
         report::data(format!("and {} more", count(preview.items - preview.first.len() as u64)));
     }
     say(format_args!(
-        "{} in {}, {} left out, {} damaged; nothing was done",
-        items(preview.items),
-        batches(preview.batches),
+        "{}, {} left out, {} damaged; nothing was done",
+        list(preview.items, preview.batches, preview.lanes.as_ref()),
         count(preview.skipped),
         count(preview.failed)
     ));
+    if let Some(planned) = &preview.calls {
+        say(calls(planned));
+    }
     Ok(0)
 }
 

@@ -20,6 +20,7 @@ pub(crate) const POINTS: &[&str] = &[
     "after done durable",
     "before outcome",
     "after outcome",
+    "after outcome durable",
 ];
 
 /// The end of the process if the environment says so: `FANFOLD_CRASH_AT=NAME:N` is SIGKILL by its own hand when the point of this

@@ -43,7 +43,7 @@ pub struct CsvConfig {
     /// A longer row is a failed item. It is taken for one with a quote too many: it ends at its first line break, and the next
     /// line is read as a row of its own. From 1B to 8MiB, which is the default.
     #[serde(default = "longest", deserialize_with = "row_bytes")]
-    #[schemars(with = "BytesText")]
+    #[schemars(with = "BytesText", extend("default" = "8MiB"))]
     pub max_row_bytes: u64,
 }
 

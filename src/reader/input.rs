@@ -14,7 +14,7 @@ use super::encoding::Encoding;
 use super::fields::Dialect;
 use super::parts::{Part, part_of};
 use super::repairs::Repairs;
-use super::rows::{Position, RECORD_LIMIT, Rows};
+use super::rows::{Position, RECORD_LIMIT, Rows, SingleRows};
 use super::split::Rule;
 use crate::{Error, Result};
 
@@ -238,7 +238,14 @@ impl Input {
             _ => None,
         };
         let repairs = self.repairs.as_ref().map(|name| Repairs::open(&run_dir.join(name))).transpose()?;
-        let open = OpenInput(Arc::new(Opened { input: self.clone(), path, table, repairs, lines: Mutex::new((0, 1)) }));
+        let open = OpenInput(Arc::new(Opened {
+            input: self.clone(),
+            path,
+            table,
+            repairs,
+            lines: Mutex::new((0, 1)),
+            first_line: Mutex::new(None),
+        }));
         open.file()?;
         Ok(open)
     }
@@ -258,6 +265,8 @@ struct Opened {
     repairs: Option<Repairs>,
     /// An offset and the number of its line, as far as lines were counted.
     lines: Mutex<(u64, u64)>,
+    /// The same of where the file begins whose lines were counted last, of several.
+    first_line: Mutex<Option<(u64, u64)>>,
 }
 
 impl OpenInput {
@@ -274,6 +283,15 @@ impl OpenInput {
         let (file, _) = self.file()?;
         let from = if from.offset < self.0.input.start { Position { index: 0, offset: self.0.input.start } } else { from };
         Rows::new(self.clone(), file, from, Some(self.0.input.count))
+    }
+
+    /// Reads single records by their positions: for a thread that may block.
+    ///
+    /// # Errors
+    /// The file is gone or has changed since it was frozen.
+    pub fn single_rows(&self) -> Result<SingleRows> {
+        let (file, _) = self.file()?;
+        SingleRows::new(self.clone(), file)
     }
 
     /// Reads everything there is, to count it.
@@ -335,7 +353,13 @@ impl OpenInput {
     pub(super) fn place(&self, index: u64, offset: u64) -> (&str, Option<u64>) {
         let input = &self.0.input;
         let Some(part) = part_of(&input.parts, index) else { return (&input.source, self.line(offset)) };
-        let line = self.line(part.begin).zip(self.line(offset)).map(|(first, line)| line - first + 1);
+        let mut first_line = self.0.first_line.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = match *first_line {
+            Some((begin, line)) if begin == part.begin => Some(line),
+            _ => self.line(part.begin),
+        };
+        *first_line = first.map(|line| (part.begin, line));
+        let line = first.zip(self.line(offset)).map(|(first, line)| line - first + 1);
         (&part.source, line)
     }
 

@@ -38,6 +38,6 @@ pub use freeze::freeze;
 pub use globs::Globs;
 pub use input::{Input, OpenInput};
 pub use repaired_file::RepairedRow;
-pub use rows::{Position, RECORD_LIMIT, Row, Rows};
+pub use rows::{Position, RECORD_LIMIT, Row, Rows, SingleRows};
 pub use selection::{Judged, Selection};
 pub use source_file::SourceFile;

@@ -11,7 +11,7 @@ use super::csv::Columns;
 use super::input::{Format, OpenInput};
 use super::parts::{next_part, part_of};
 use super::split::{Rule, Split, State};
-use super::window::Window;
+use super::window::{FORWARD, SINGLE, Window};
 use crate::{Error, Failure, Place, Result};
 
 /// The longest record that is read, in bytes: what Step Functions reads of one item before it is selected from. A longer one is
@@ -58,8 +58,8 @@ pub struct Rows {
     limit: usize,
     /// The start of the last record that was too long, or the last one that was repaired.
     other: Vec<u8>,
-    /// Where someone has looked for the end of a record that is too long, and what it was there.
-    looked_at: (u64, State),
+    /// Where the last record began that is too long, up to where its end was looked for, and what it was there.
+    looked_at: (u64, u64, State),
     /// The index of the first item in the next of several files.
     next_part: u64,
 }
@@ -79,8 +79,12 @@ struct Found {
 
 impl Rows {
     pub(super) fn new(source: OpenInput, file: File, from: Position, count: Option<u64>) -> Result<Self> {
+        Self::reading(source, file, from, count, FORWARD)
+    }
+
+    fn reading(source: OpenInput, file: File, from: Position, count: Option<u64>, chunk: usize) -> Result<Self> {
         let second = file.try_clone().map_err(|error| source.trouble(&error))?;
-        let window = Window::new(file, from.offset).map_err(|error| source.trouble(&error))?;
+        let window = Window::new(file, from.offset, chunk).map_err(|error| source.trouble(&error))?;
         let format = &source.input().format;
         let (split, limit) = (Split::new(format.rule()), format.limit());
         Ok(Self {
@@ -93,7 +97,7 @@ impl Rows {
             pending: 0,
             limit,
             other: Vec::new(),
-            looked_at: (0, State::Outside),
+            looked_at: (0, 0, State::Outside),
             // Whatever part it is in, the first look finds out.
             next_part: from.index,
         })
@@ -184,7 +188,7 @@ impl Rows {
     fn find(&mut self) -> Result<Found> {
         self.split.begin();
         let (limit, offset) = (self.limit, self.window.offset());
-        if offset < self.looked_at.0
+        if (self.looked_at.0..self.looked_at.1).contains(&offset)
             && let Some(line) = self.split.line_end(self.window.bytes()).filter(|line| *line <= limit)
         {
             if let Some(end) = self.split.end(&self.window.bytes()[..=line]) {
@@ -192,7 +196,7 @@ impl Rows {
             }
             // At this line's end the record that was too long was inside a quote, as this one is. What was found out about it from
             // there on holds for this one: nothing is looked at again for every line.
-            let (until, state) = self.looked_at;
+            let (_, until, state) = self.looked_at;
             self.split.go_on(usize::try_from(until - offset).unwrap_or(0), state);
         }
         loop {
@@ -215,7 +219,7 @@ impl Rows {
     /// A record that is too long ends at its first line break, quotes or not.
     fn too_long(&mut self) -> Result<Found> {
         let (length, state) = self.split.looked_at();
-        self.looked_at = (self.window.offset() + length as u64, state);
+        self.looked_at = (self.window.offset(), self.window.offset() + length as u64, state);
         let (mut looked, mut dropped) = (0, 0);
         loop {
             let bytes = self.window.bytes();
@@ -268,6 +272,31 @@ impl Rows {
     }
 }
 
+/// Reads single records of a frozen source by their positions, in any order: a few KiB for each, and nothing for one that lies
+/// close behind the last. Blocks.
+#[derive(Debug)]
+pub struct SingleRows(Rows);
+
+impl SingleRows {
+    pub(super) fn new(source: OpenInput, file: File) -> Result<Self> {
+        let count = source.input().count();
+        Rows::reading(source, file, Position::START, Some(count), SINGLE).map(Self)
+    }
+
+    /// The record at a position that [`Row::position`] gave.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is shorter than it was.
+    pub fn at(&mut self, position: Position) -> Result<Row<'_>> {
+        let rows = &mut self.0;
+        rows.pending = 0;
+        rows.index = position.index;
+        rows.window.go_to(position.offset).map_err(|error| rows.source.trouble(&error))?;
+        let source = rows.source.clone();
+        rows.next()?.ok_or_else(|| source.changed(&format!("it has no item {}", position.index)))
+    }
+}
+
 /// One record and what is known of it before it is parsed.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'r> {
@@ -286,6 +315,17 @@ impl Row<'_> {
     /// Where it begins: reading can go on there later.
     pub fn position(&self) -> Position {
         Position { index: self.index, offset: self.offset }
+    }
+
+    /// Where it begins in the source, if that has lines which the user knows. Lines are counted, from where they were counted last.
+    pub fn place(&self) -> Option<Place> {
+        let input = self.source.input();
+        if matches!(input.format, Format::Objects { .. } | Format::Json) {
+            return None;
+        }
+        let (file, line) = self.line();
+        let line = u32::try_from(line?).unwrap_or(u32::MAX);
+        Some(Place { file: file.into(), line, column: 1 })
     }
 
     /// How long the item is as compact JSON, in bytes. Exact for objects and CSV; a line of JSON or JSON Lines counts as it is

@@ -48,6 +48,24 @@ pub enum Judged {
 impl Selection {
     /// The selection of a workflow's `items:` over its frozen source.
     pub fn new(config: &ItemsConfig, input: &Input, params: &Params) -> Self {
+        let address = match &input.format {
+            Format::Objects { bucket } => Address::Object { bucket: bucket.clone() },
+            _ => Address::Place,
+        };
+        let files = match input.parts.as_slice() {
+            [] => vec![(0, input.source().into())],
+            parts => parts.iter().map(|part| (part.index, part.source.as_str().into())).collect(),
+        };
+        Self { has_item_names: input.has_item_names(), ..Self::of(config, params, files, address) }
+    }
+
+    /// The same over items that are given by hand, of the kind that the source has.
+    pub(crate) fn in_hand(config: &ItemsConfig, params: &Params) -> Self {
+        let address = if config.location().is_some() { Address::Object { bucket: None } } else { Address::Place };
+        Self::of(config, params, vec![(0, "items".into())], address)
+    }
+
+    fn of(config: &ItemsConfig, params: &Params, files: Vec<(u64, Arc<str>)>, address: Address) -> Self {
         Self {
             matching: config.matching.clone(),
             exclude: config.exclude.clone(),
@@ -57,15 +75,9 @@ impl Selection {
                 KeyConfig::Named(expression) => Some(expression.clone()),
             },
             params: params.clone(),
-            files: match input.parts.as_slice() {
-                [] => vec![(0, input.source().into())],
-                parts => parts.iter().map(|part| (part.index, part.source.as_str().into())).collect(),
-            },
-            has_item_names: input.has_item_names(),
-            address: match &input.format {
-                Format::Objects { bucket } => Address::Object { bucket: bucket.clone() },
-                _ => Address::Place,
-            },
+            files,
+            has_item_names: false,
+            address,
         }
     }
 

@@ -24,6 +24,8 @@ pub(crate) enum Begun {
     Together(usize),
     /// Each item when it is started.
     Each,
+    /// Not at all: the ledger knows which of its calls were under way.
+    Unmarked,
     /// Nothing may be started any more.
     Stopped,
 }
@@ -59,4 +61,7 @@ pub(crate) trait Desk: Send + Sync {
 
     /// What every item needs is not there: the run must stop; `item` stays pending.
     fn surroundings(&self, item: &Item, error: JobError);
+
+    /// Who is called has been away for too long: the run must stop, and can be resumed.
+    fn gave_up(&self, why: String);
 }

@@ -202,3 +202,23 @@ fn the_file_is_read_as_it_was_written_leniently_too() {
     }
     assert_eq!(after["0"]["item"], json!({ "id": "a\\b", "what": "", "to": "x\"y" }));
 }
+
+#[test]
+fn lanes_do_not_change_and_what_is_hidden_stays_so() {
+    let items = ITEMS.replace(" } }", " }, key: \"{{ item.id }}\" }");
+    let settings = format!("{items}\norder: {{ by: \"{{{{ item.to or 'none' }}}}\" }}\nredact: [item.to]");
+    let stage = failed(&settings, "id,what,to\ni0,,a\ni1,permanent,b\ni2\n");
+    stage.run(&["results", "x", "--failed", "--format", "csv"]).ended(2).says("`redact` hides parts of these items");
+    let text = write_failed(&stage);
+    assert!(text.contains("i1,permanent,b\n"), "{text}");
+    for (fixed, message) in [
+        ("i1,i1,,a", "fixed.csv: `i1` would be in another lane, and the lanes of a run do not change"),
+        ("in.csv#2,i2,,a", "fixed.csv: `in.csv#2` was in no lane when the run began"),
+    ] {
+        stage.write("fixed.csv", format!("_fanfold_item,id,what,to\n{fixed}\n"));
+        stage.run(&["redrive", "x", "--items", "fixed.csv"]).ended(2).says(message);
+    }
+    stage.write("fixed.csv", "_fanfold_item,id,what,to\ni1,i1,,b\n");
+    let told = stage.finished(1, &["redrive", "x", "--items", "fixed.csv"]);
+    assert_eq!((told["items"]["succeeded"].as_u64(), told["items"]["failed"].as_u64()), (Some(2), Some(1)));
+}
