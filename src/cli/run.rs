@@ -70,6 +70,9 @@ pub(super) struct RedriveVerb {
     /// Take the workflow file as it is now, where it was changed since the run began
     #[arg(long)]
     accept: bool,
+    /// Take the repaired rows of this CSV file in place of those that failed; `results --failed --format csv` writes it
+    #[arg(long, value_name = "FILE")]
+    items: Option<PathBuf>,
     /// With `order.on_failure: continue`: run failed items again although later ones of their lanes are done
     #[arg(long)]
     out_of_order: bool,
@@ -148,8 +151,8 @@ impl RedriveVerb {
         if !self.accept && run.is_workflow_changed() {
             say(format_args!("note: the workflow file was changed since the run began; `--accept` takes it as it is now"));
         }
-        let redriven =
-            run.redrive(&Redrive { batch: self.batch, accept: self.accept, out_of_order: self.out_of_order }, &at.jobs)?;
+        let redrive = Redrive { batch: self.batch, accept: self.accept, items: self.items, out_of_order: self.out_of_order };
+        let redriven = run.redrive(&redrive, &at.jobs)?;
         say(format_args!("{} to redrive", items(redriven)));
         work(run, None, None, at)
     }

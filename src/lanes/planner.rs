@@ -79,7 +79,7 @@ impl Planner {
             self.more_refused += 1;
             return;
         }
-        let key = self.selection.key(value, row.index).unwrap_or_else(|_| self.selection.key_of_invalid(row));
+        let key = self.selection.key_of(row, value).unwrap_or_else(|_| self.selection.key_of_invalid(row));
         let error = Error::refused(format!("the item `{key}` has no lane: {}", why.detail)).at(row.place());
         self.refused.push(match why.hint {
             Some(hint) => error.hint(hint),

@@ -205,7 +205,7 @@ impl Cut<'_> {
             return Ok(());
         }
         let scope = Scope::params(self.params).with_item(value);
-        if let (Some(keys), Ok(key)) = (keys, self.selection.key(value, row.index)) {
+        if let (Some(keys), Ok(key)) = (keys, self.selection.key_of(row, value)) {
             keys.claim(&key.to_string(), row.position())?;
         }
         if let (Some(names), Some(job)) = (destinations, self.publisher)
@@ -220,13 +220,16 @@ impl Cut<'_> {
     /// What is told of two items that have one key, or one destination.
     fn one_name(&self, what: &str, pair: Pair) -> Result<(), Trouble> {
         let mut rows = self.input.single_rows()?;
-        let mut value = |at: Position| Ok::<_, Trouble>(rows.at(at)?.value().unwrap_or_default());
-        let (first, second) = (value(pair.first)?, value(pair.second)?);
-        let key = |value: &Value, at: Position| match self.selection.key(value, at.index) {
-            Ok(key) => key.to_string(),
-            Err(_) => format!("item {}", at.index + 1),
+        let mut look = |at: Position| {
+            let row = rows.at(at)?;
+            let value = row.value().unwrap_or_default();
+            let key = match self.selection.key_of(&row, &value) {
+                Ok(key) => key.to_string(),
+                Err(_) => format!("item {}", at.index + 1),
+            };
+            Ok::<_, Trouble>((value, key))
         };
-        let (a, b) = (key(&first, pair.first), key(&second, pair.second));
+        let ((_, a), (second, b)) = (look(pair.first)?, look(pair.second)?);
         let error = if what == KEYS {
             let (a, name, b) = (pair.first.index + 1, b, pair.second.index + 1);
             Error::refused(format!("items {a} and {b} of the input have one key, `{name}`"))

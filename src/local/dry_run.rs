@@ -120,7 +120,7 @@ fn look_at(row: &Row<'_>, selection: &Selection, bound: &Bound, job: &Arc<dyn An
         Ok(value) => value,
         Err(failure) => return failed(selection.key_of_invalid(row).to_string(), failure.to_string()),
     };
-    let key = match selection.key(&value, row.index) {
+    let key = match selection.key_of(row, &value) {
         Ok(key) => key.to_string(),
         Err(failure) => return failed(selection.key_of_invalid(row).to_string(), failure.to_string()),
     };

@@ -25,6 +25,7 @@ mod recorder;
 mod recover;
 mod redrive;
 mod renamed_steps;
+mod repair;
 mod resolve;
 mod results;
 mod run;

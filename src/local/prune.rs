@@ -39,8 +39,8 @@ impl RunFolder {
             )));
         }
         let before = self.size();
-        let copy = input.copy().map(|name| self.path().join(name)).filter(|path| path.exists());
-        if copy.is_some() {
+        let copies: Vec<_> = input.copies().map(|name| self.path().join(name)).filter(|path| path.exists()).collect();
+        if !copies.is_empty() {
             self.keep_keys(&mut record, jobs)?;
         }
         record.write("be written", |db| {
@@ -50,7 +50,7 @@ impl RunFolder {
             }
             set_fact(db, "pruned", &true)
         })?;
-        if let Some(copy) = copy {
+        for copy in copies {
             std::fs::remove_file(&copy)
                 .map_err(|error| Error::surroundings(format!("{} cannot be removed: {error}", copy.display())))?;
         }

@@ -30,7 +30,7 @@ impl Ready {
             Ok(value) => value,
             Err(failure) => return self.invalid(row, Value::Null, failure),
         };
-        let key = match self.selection.key(&value, row.index) {
+        let key = match self.selection.key_of(row, &value) {
             Ok(key) => key,
             Err(failure) => return self.invalid(row, value, failure),
         };

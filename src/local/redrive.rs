@@ -1,5 +1,7 @@
 //! Redrive: the items that failed or were blocked become pending again. Never those that are unknown.
 
+use std::path::PathBuf;
+
 use rusqlite::{Transaction, params};
 use serde_json::{Map, Value};
 
@@ -22,6 +24,8 @@ pub struct Redrive {
     pub batch: Option<u32>,
     /// Take the workflow file as it is now, instead of as it was when the run began.
     pub accept: bool,
+    /// A CSV file with repaired rows, which stand in place of those of failed items from now on. Default none.
+    pub items: Option<PathBuf>,
     /// Run failed items again although their lanes went on behind them (`order.on_failure: continue`). Without it such items refuse
     /// the redrive.
     pub out_of_order: bool,
@@ -32,8 +36,8 @@ impl Run {
     /// [`Run::go`] then runs them, and nothing that succeeded.
     ///
     /// # Errors
-    /// The source is gone, has changed or was pruned. With `accept`: the changed workflow has mistakes, or reads other items, or lacks a
-    /// step by its name that has had its effect for items that are not done.
+    /// The source is gone, has changed or was pruned. With `items`: a row of them is none, or stands for no failed item. With `accept`: the
+    /// changed workflow has mistakes, or reads other items, or lacks a step by its name that has had its effect for items that are not done.
     /// Nothing is changed then.
     pub fn redrive(&mut self, redrive: &Redrive, jobs: &Jobs) -> Result<u64> {
         if redrive.batch == Some(0) {
@@ -45,7 +49,7 @@ impl Run {
         if let Some(input) = self.input()? {
             let pruned = self.record.fact::<bool>("pruned")?.unwrap_or(false);
             let needs_calls = self.record.fact::<bool>(PRUNED_CALLS)?.unwrap_or(false);
-            if pruned && input.copy().is_some() || needs_calls {
+            if pruned && input.copies().next().is_some() || needs_calls {
                 return Err(Error::refused(format!("the items' data of run {} was removed by `prune`", self.id()))
                     .hint("begin a new run"));
             }
@@ -65,7 +69,16 @@ impl Run {
         if let Some(batch) = redrive.batch {
             self.bound.settings.batch.max_items = Some(batch);
         }
-        self.record.write("be written", |db| {
+        let listed = self.input()?;
+        let repaired = match (&redrive.items, &listed) {
+            (Some(file), Some(input)) => Some(self.repaired(input, file, jobs)?),
+            _ => None,
+        };
+        let redriven = self.record.write("be written", |db| {
+            if let Some(input) = &repaired {
+                set_fact(db, "input", input)?;
+                set_fact(db, UNCLAIMED, &true)?;
+            }
             let items: Vec<u64> = db
                 .prepare("SELECT item FROM outcomes WHERE status IN (3, 5) AND error IS NOT ?1 ORDER BY item")?
                 .query_map([GIVEN_UP], |row| row.get::<_, i64>(0))?
@@ -74,7 +87,13 @@ impl Run {
                 .collect::<rusqlite::Result<_>>()?;
             pend(db, &items, 1)?;
             Ok(items.len() as u64)
-        })
+        });
+        match (&redriven, &repaired, &listed) {
+            (Err(_), Some(input), _) => self.forget_repairs(input),
+            (Ok(_), Some(_), Some(before)) => self.forget_repairs(before),
+            _ => {}
+        }
+        redriven
     }
 
     /// Whether the workflow file differs from what the run was begun with. A file that is gone does not differ.

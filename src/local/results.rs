@@ -11,12 +11,12 @@ use super::record::{BatchRow, OutcomeRow, Record};
 use super::run::begun_with;
 use super::state::RunFolder;
 use super::unknown::{CallResult, InDoubt};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::item::ItemKey;
 use crate::job::Jobs;
 use crate::ledger::CallRow;
 use crate::outcome::ItemStatus;
-use crate::reader::{Input, OpenInput, Position, Row, Rows, Selection};
+use crate::reader::{CsvLines, Input, OpenInput, Position, Row, Rows, Selection, WrittenRow};
 use crate::redact::{Hidden, Redact};
 
 /// Batches whose exceptions are read at once.
@@ -48,14 +48,16 @@ pub struct ItemResult {
     /// The item itself; not there if it is damaged or if the source is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub item: Option<Value>,
+    /// The row as it is written in its CSV file, if [`Results::with_rows`] asked for it.
+    #[serde(skip)]
+    pub row: Option<WrittenRow>,
 }
 
 /// Goes through the items of a run.
 pub struct Results {
     record: Record,
+    input: Option<Input>,
     in_doubt: InDoubt,
-    /// The source as messages call it.
-    name: String,
     source: Option<RunItems>,
     /// Whether the workflow says something of what is not to be shown.
     redacts: bool,
@@ -72,6 +74,15 @@ pub(super) struct RunItems {
     selection: Selection,
     rows: Option<Rows>,
     redact: Redact,
+    /// Whether rows are wanted as they are written.
+    lines: Option<CsvLines>,
+}
+
+/// What was found of an item.
+struct FoundItem {
+    key: ItemKey,
+    item: Option<Value>,
+    row: Option<WrittenRow>,
 }
 
 impl RunFolder {
@@ -82,7 +93,6 @@ impl RunFolder {
     pub fn results(&self, wanted: Option<Vec<ItemStatus>>, jobs: &Jobs) -> Result<Results> {
         let record = self.look()?;
         let input: Option<Input> = record.fact("input")?;
-        let name = input.as_ref().map_or(String::new(), |input| input.source().to_string());
         let (source, warning) = match RunItems::of(&record, self.path(), jobs) {
             Ok(items) => (items, None),
             Err(error) => (None, Some(format!("the items themselves are not shown: {}", error.detail()))),
@@ -91,7 +101,7 @@ impl RunFolder {
         let redacts = begun_with(&record, jobs).map_or(true, |(_, bound)| !bound.settings.redact.is_empty());
         let (batches, ready) = (Vec::new().into_iter(), Vec::new().into_iter());
         let in_doubt = InDoubt::of(&record)?;
-        Ok(Results { record, in_doubt, name, source, redacts, wanted, batches, after: None, ready, warning })
+        Ok(Results { record, in_doubt, input, source, redacts, wanted, batches, after: None, ready, warning })
     }
 }
 
@@ -99,6 +109,27 @@ impl Results {
     /// What the reader should know, such as that the source is gone and items are shown without their data.
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
+    }
+
+    /// Whether the workflow names parts of its items that are not to be shown. Rows as they are written have them.
+    pub fn redacts(&self) -> bool {
+        self.redacts
+    }
+
+    /// Lets every item have its row as it is written in its CSV file, and gives what writes them into another.
+    ///
+    /// # Errors
+    /// The items are no rows of a CSV file, or they are gone.
+    pub fn with_rows(&mut self) -> Result<CsvLines> {
+        if let (None, Some(why)) = (&self.source, &self.warning) {
+            return Err(Error::surroundings(why.clone()).hint("`--format jsonl` shows the outcomes alone"));
+        }
+        let Some((input, source)) = self.input.as_ref().zip(self.source.as_mut()) else {
+            return Err(Error::refused("the list of the run's items was never made").hint("resume the run"));
+        };
+        let lines = CsvLines::of(input)?;
+        source.lines = Some(lines.clone());
+        Ok(lines)
     }
 
     fn more(&mut self) -> Result<bool> {
@@ -141,16 +172,16 @@ impl Results {
                 continue;
             }
             let row = exceptions.remove(&index);
-            let (key, mut item) = match found {
-                Some((key, item)) => (Some(key), item),
-                None => (None, None),
+            let (key, mut item, written) = match found {
+                Some(FoundItem { key, item, row }) => (Some(key), item, row),
+                None => (None, None, None),
             };
             let hidden = source.as_ref().map(|source| &source.redact).filter(|redact| !redact.is_empty());
             let hidden = hidden.zip(item.as_mut()).map(|(redact, item)| redact.hide(item));
             // Without the item it is not known what to hide of an output.
             let is_hidden = self.redacts && item.is_none();
             let stored_key = row.as_ref().and_then(|row| row.key.clone());
-            let key = stored_key.or(key.map(|key| key.to_string())).unwrap_or_else(|| format!("{}#{index}", self.name));
+            let key = stored_key.or(key.map(|key| key.to_string())).unwrap_or_else(|| self.address(index));
             let ended = status != ItemStatus::Pending;
             let calls = match status {
                 ItemStatus::Unknown => self.in_doubt.calls(&self.record, index)?,
@@ -172,10 +203,17 @@ impl Results {
                     false => calls.iter().map(|row| shown_call(row, hidden.as_ref())).collect(),
                 },
                 item,
+                row: written,
             });
         }
         self.source = source;
         Ok(results)
+    }
+
+    /// What an item is called of which nothing else is known.
+    fn address(&self, index: u64) -> String {
+        let (source, index) = self.input.as_ref().map_or(("", index), |input| input.address(index));
+        format!("{source}#{index}")
     }
 }
 
@@ -218,7 +256,7 @@ impl RunItems {
         let Some(input) = record.fact::<Input>("input")? else { return Ok(None) };
         let (_, bound) = begun_with(record, jobs)?;
         let selection = Selection::new(&bound.settings.items, &input, &bound.params);
-        Ok(Some(Self { input: input.open(run)?, selection, rows: None, redact: bound.settings.redact }))
+        Ok(Some(Self { input: input.open(run)?, selection, rows: None, redact: bound.settings.redact, lines: None }))
     }
 
     /// The same, if the workflow names the items itself.
@@ -245,11 +283,14 @@ impl RunItems {
         Ok(())
     }
 
-    /// The next item's key and value; read only if it is wanted.
-    fn next(&mut self, wanted: bool) -> Result<Option<(ItemKey, Option<Value>)>> {
+    /// The next item; looked at only if it is wanted.
+    fn next(&mut self, wanted: bool) -> Result<Option<FoundItem>> {
         let Some(rows) = &mut self.rows else { return Ok(None) };
         let Some(row) = rows.next()? else { return Ok(None) };
-        Ok(wanted.then(|| key_and_value(&self.selection, &row)))
+        Ok(wanted.then(|| {
+            let (key, item) = key_and_value(&self.selection, &row);
+            FoundItem { key, item, row: self.lines.as_ref().map(|lines| WrittenRow::of(&row, lines)) }
+        }))
     }
 }
 
@@ -278,6 +319,6 @@ fn shown_output(text: String, hidden: Option<&Hidden>) -> Option<Box<RawValue>> 
 
 fn key_and_value(selection: &Selection, row: &Row<'_>) -> (ItemKey, Option<Value>) {
     let Ok(value) = row.value() else { return (selection.key_of_invalid(row), None) };
-    let key = selection.key(&value, row.index);
+    let key = selection.key_of(row, &value);
     (key.unwrap_or_else(|_| selection.key_of_invalid(row)), Some(value))
 }

@@ -369,6 +369,7 @@ pub(super) fn as_written(items: &ItemsConfig, workflow: &Workflow) -> String {
     match path {
         SourceFile::Path(path) => path.strip_prefix(&workflow.base).unwrap_or(path).display().to_string(),
         SourceFile::S3 { .. } => items.source.to_string(),
+        SourceFile::Stdin => "stdin".to_string(),
     }
 }
 

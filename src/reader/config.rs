@@ -7,8 +7,8 @@ use std::num::NonZeroU64;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Error as _};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 
+use super::csv_config::CsvConfig;
 use super::globs::Globs;
 use super::source_file::SourceFile;
 use crate::expression::{Expression, Setting};
@@ -91,7 +91,7 @@ struct ItemsFields {
     /// One item per object of a folder or an S3 prefix, as Step Functions lists them: `Key`, `Size`, `Etag`, `LastModified`
     /// (seconds since 1970) and `StorageClass`, in byte order of the keys.
     objects: Option<ObjectsConfig>,
-    /// One item per row of a CSV file; every field is a text.
+    /// One item per row of a CSV file, or of several with one header; every field is a text.
     csv: Option<CsvConfig>,
     /// One item per element of an array in a JSON file.
     json: Option<JsonConfig>,
@@ -149,6 +149,11 @@ impl TryFrom<ItemsFields> for ItemsConfig {
                 return Err(format!("`items` has {} sources, {}: expected one", found.len(), found.join(" and ")));
             }
         };
+        if let ItemsSource::Json(JsonConfig { source, .. }) = &source
+            && source.has_glob()
+        {
+            return Err(format!("`{source}` stands for several files, `json` reads one: use `jsonl`, or name the file"));
+        }
         if !matches!(source, ItemsSource::Objects(_)) {
             for (name, globs) in [("match", &matching), ("exclude", &exclude)] {
                 if globs.is_some() {
@@ -170,34 +175,11 @@ pub struct ObjectsConfig {
     pub source: Location,
 }
 
-/// One item per row of a CSV file.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CsvConfig {
-    /// The file, or `s3://bucket/key`; UTF-8.
-    pub source: SourceFile,
-    /// Where the names of the columns are: `first_row` (the default), or here as a list, if the file has no such row.
-    #[serde(default)]
-    pub header: Header,
-    /// What is between two fields. Default `comma`.
-    #[serde(default)]
-    pub delimiter: Delimiter,
-    /// Whether a row with too many or too few fields, a quote where none can be, or bytes that are not UTF-8 is a failed item
-    /// (true, the default), or is read as Step Functions reads it: what is missing is empty, what is too much is dropped, and a
-    /// backslash escapes the next character.
-    #[serde(default = "yes")]
-    pub strict: bool,
-}
-
-fn yes() -> bool {
-    true
-}
-
 /// One item per element of an array in a JSON file.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JsonConfig {
-    /// The file, or `s3://bucket/key`; UTF-8.
+    /// The file, `s3://bucket/key`, or `-` for standard input; UTF-8, plain or compressed with gzip or zstd.
     pub source: SourceFile,
     /// Where in the file the array is, as a JSON Pointer such as `/inventory/products`. Default the whole file.
     #[serde(default)]
@@ -208,97 +190,9 @@ pub struct JsonConfig {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JsonlConfig {
-    /// The file, or `s3://bucket/key`; UTF-8.
+    /// The file, `s3://bucket/key`, or `-` for standard input; UTF-8, plain or compressed with gzip or zstd. With `*` or `?` in
+    /// it, all files that match.
     pub source: SourceFile,
-}
-
-/// What is between two fields of a CSV file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Delimiter {
-    /// `,`
-    #[default]
-    Comma,
-    /// `|`
-    Pipe,
-    /// `;`
-    Semicolon,
-    /// A space.
-    Space,
-    /// A tab.
-    Tab,
-}
-
-impl Delimiter {
-    /// The byte itself.
-    pub fn byte(self) -> u8 {
-        match self {
-            Self::Comma => b',',
-            Self::Pipe => b'|',
-            Self::Semicolon => b';',
-            Self::Space => b' ',
-            Self::Tab => b'\t',
-        }
-    }
-}
-
-/// Where the names of a CSV file's columns are.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Header {
-    /// In the first row.
-    #[default]
-    FirstRow,
-    /// Given in the workflow.
-    Names(Vec<String>),
-}
-
-impl<'de> Deserialize<'de> for Header {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::String(word) if word == "first_row" => Ok(Self::FirstRow),
-            Value::Array(names) => {
-                let names: Vec<String> =
-                    serde_json::from_value(names.into()).map_err(|_| D::Error::custom("a name in `header` is not a text"))?;
-                check_names(&names).map_err(D::Error::custom)?;
-                Ok(Self::Names(names))
-            }
-            other => Err(D::Error::custom(format!("`header` is {other}: expected `first_row` or a list of names"))),
-        }
-    }
-}
-
-/// The names of columns become the names of fields: each must be there, once.
-pub(super) fn check_names(names: &[String]) -> Result<(), String> {
-    if names.is_empty() {
-        return Err("the header has no names".to_string());
-    }
-    let mut seen = std::collections::HashMap::with_capacity(names.len());
-    for (index, name) in names.iter().enumerate() {
-        if name.is_empty() {
-            return Err(format!("column {} of {} has no name in the header", index + 1, names.len()));
-        }
-        if let Some(first) = seen.insert(name, index) {
-            return Err(format!("columns {} and {} of the header are both called `{name}`", first + 1, index + 1));
-        }
-    }
-    Ok(())
-}
-
-impl JsonSchema for Header {
-    fn schema_name() -> Cow<'static, str> {
-        "Header".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [
-            { "const": "first_row" },
-            { "type": "array", "items": { "type": "string", "minLength": 1 }, "minItems": 1, "uniqueItems": true },
-        ] })
-    }
 }
 
 /// A JSON Pointer, as its parts: empty for the whole document.

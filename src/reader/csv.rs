@@ -1,159 +1,187 @@
-//! The fields of one CSV record: strictly, or as Step Functions reads them.
+//! [`Table`]: the rows of a CSV file as items.
 
-use std::borrow::Cow;
-
-use memchr::memchr;
 use serde_json::{Map, Value};
 
-use super::split::escapable;
+use super::csv_config::check_names;
+use super::fields::{Dialect, Wrong};
+use super::input::CsvFormat;
 
-/// How the records of a file are read.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Dialect {
-    pub delimiter: u8,
-    pub strict: bool,
+/// The columns that fanfold itself writes beside those of a row that failed. They are no data.
+pub const OWN_COLUMNS: [&str; 4] = ["_fanfold_item", "_fanfold_line", "_fanfold_error", "_fanfold_reason"];
+
+/// How the rows of a file become items.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub dialect: Dialect,
+    columns: Vec<String>,
+    /// Which fields of a row are fanfold's own, in ascending order.
+    own: Vec<usize>,
+    /// Which of them says what the item is called.
+    item: Option<usize>,
+    /// What the JSON of an item takes whose values are empty texts.
+    names_len: usize,
 }
 
-/// What is wrong with a record, as a lowercase fragment.
-pub(super) type Wrong = String;
-
-impl Dialect {
-    /// Hands on each field, its quotes and escapes taken off; the number of fields.
-    pub fn fields<'r>(self, record: &'r [u8], mut each: impl FnMut(Cow<'r, [u8]>)) -> Result<usize, Wrong> {
-        let (mut rest, mut count) = (record, 0);
-        // A delimiter at the end has an empty field behind it: the loop ends after a field, not at the end of the bytes.
-        loop {
-            count += 1;
-            let (field, length) = if self.strict { self.strict_field(rest, count)? } else { self.lax_field(rest) };
-            each(field);
-            match rest.get(length) {
-                Some(_) => rest = &rest[length + 1..],
-                None => return Ok(count),
-            }
-        }
+impl Table {
+    pub fn new(format: &CsvFormat) -> Self {
+        let CsvFormat { columns, own, item, .. } = format;
+        Self { dialect: format.dialect(), columns: columns.clone(), own: own.clone(), item: *item, names_len: names_len(columns) }
     }
 
-    /// The first field, and how many bytes it takes.
-    fn strict_field(self, rest: &[u8], number: usize) -> Result<(Cow<'_, [u8]>, usize), Wrong> {
-        if rest.first() != Some(&b'"') {
-            let field = &rest[..memchr(self.delimiter, rest).unwrap_or(rest.len())];
-            return match memchr(b'"', field) {
-                None => Ok((Cow::Borrowed(field), field.len())),
-                Some(_) => Err(format!("a quote inside field {number}, which does not begin with one")),
-            };
-        }
-        let mut field: Cow<'_, [u8]> = Cow::Borrowed(&[]);
-        let mut at = 1;
-        loop {
-            let Some(quote) = memchr(b'"', &rest[at..]).map(|found| at + found) else {
-                return Err(format!("the quote that opens field {number} is not closed"));
-            };
-            // Only a field with `""` in it is copied.
-            let part = &rest[at..quote];
-            if field.is_empty() {
-                field = Cow::Borrowed(part);
-            } else {
-                field.to_mut().extend_from_slice(part);
-            }
-            at = quote + 1;
-            match rest.get(at) {
-                Some(b'"') => {
-                    field.to_mut().push(b'"');
-                    at += 1;
-                }
-                Some(next) if *next != self.delimiter => {
-                    return Err(format!("text behind the closing quote of field {number}"));
-                }
-                _ => return Ok((field, at)),
-            }
-        }
+    fn width(&self) -> usize {
+        self.columns.len() + self.own.len()
     }
 
-    fn lax_field(self, rest: &[u8]) -> (Cow<'_, [u8]>, usize) {
-        let mut at = 0;
-        let mut quoted = rest.first() == Some(&b'"');
-        if !quoted {
-            let end = rest.iter().position(|byte| *byte == self.delimiter || *byte == b'\\').unwrap_or(rest.len());
-            if rest.get(end) != Some(&b'\\') {
-                return (Cow::Borrowed(&rest[..end]), end);
-            }
-        } else {
-            at = 1;
-        }
-        let mut field = Vec::new();
-        while let Some(byte) = rest.get(at) {
-            let next = rest.get(at + 1);
-            match byte {
-                b'\\' => match next {
-                    Some(next) if escapable(*next, self.delimiter) => {
-                        field.push(*next);
-                        at += 1;
-                    }
-                    _ => {}
-                },
-                b'"' if quoted && next == Some(&b'"') => {
-                    field.push(b'"');
-                    at += 1;
-                }
-                b'"' if quoted => quoted = false,
-                byte if *byte == self.delimiter && !quoted => break,
-                byte => field.push(*byte),
-            }
-            at += 1;
-        }
-        (Cow::Owned(field), at)
+    fn is_own(&self, number: usize) -> bool {
+        !self.own.is_empty() && self.own.contains(&number)
     }
 
-    /// The record as an item: an object of texts.
-    pub fn item(self, record: &[u8], columns: &[String]) -> Result<Value, Wrong> {
-        let mut item = Map::with_capacity(columns.len());
-        let mut names = columns.iter();
-        let mut not_utf8 = None;
+    /// The record as an item: an object of texts and nulls.
+    pub fn item(&self, record: &[u8]) -> Result<Value, Wrong> {
+        let mut item = Map::with_capacity(self.columns.len());
+        let mut names = self.columns.iter();
+        let mut not_text = None;
         let mut number = 0;
-        let count = self.fields(record, |field| {
+        let count = self.dialect.fields(record, |field| {
             number += 1;
+            if self.is_own(number - 1) {
+                return;
+            }
             let Some(name) = names.next() else { return };
-            let text = match String::from_utf8(field.into_owned()) {
-                Ok(text) => text,
-                Err(error) => {
-                    not_utf8.get_or_insert((number, error.utf8_error().valid_up_to()));
-                    String::from_utf8_lossy(error.as_bytes()).into_owned()
+            let value = match field.map(|field| String::from_utf8(field.into_owned())) {
+                None => Value::Null,
+                Some(Ok(text)) => Value::String(text),
+                Some(Err(error)) => {
+                    let bytes = error.as_bytes();
+                    let fine = String::from_utf8_lossy(&bytes[..error.utf8_error().valid_up_to()]).chars().count();
+                    not_text.get_or_insert((number, fine + 1));
+                    Value::String(String::from_utf8_lossy(bytes).into_owned())
                 }
             };
-            item.insert(name.clone(), Value::String(text));
+            item.insert(name.clone(), value);
         })?;
-        if self.strict {
-            if count != columns.len() {
-                return Err(format!("{} in the row, {} in the header", counted(count), columns.len()));
+        if self.dialect.strict {
+            if count != self.width() {
+                return Err(format!("{} in the row, {} in the header", counted(count), self.width()));
             }
-            if let Some((number, byte)) = not_utf8 {
-                return Err(format!("field {number} is not UTF-8 from its byte {} on", byte + 1));
+            if let Some((number, character)) = not_text {
+                let encoding = self.dialect.encoding.name();
+                return Err(format!("field {number} is not {encoding} from its character {character} on"));
             }
         }
+        let missing = if self.dialect.is_null(b"") { Value::Null } else { Value::String(String::new()) };
         for name in names {
-            item.insert(name.clone(), Value::String(String::new()));
+            item.insert(name.clone(), missing.clone());
         }
         Ok(Value::Object(item))
     }
 
-    /// How long the item is as compact JSON, in bytes. `names` is what the names, quotes, colons and braces take.
-    pub fn json_len(self, record: &[u8], columns: usize, names: usize) -> usize {
-        let mut length = names;
-        let mut number = 0;
-        let counted = self.fields(record, |field| {
-            number += 1;
-            if number <= columns {
-                // Leniently read, what is not UTF-8 is replaced by something longer.
-                length += if self.strict { escaped_len(&field) } else { escaped_len(String::from_utf8_lossy(&field).as_bytes()) };
+    /// What the column `_fanfold_item` calls the item; `None` if there is no such column, or nothing in it.
+    pub fn name(&self, record: &[u8]) -> Option<String> {
+        let wanted = self.item?;
+        let (mut number, mut name) = (0, None);
+        // What stands in front of a mistake counts.
+        let _ = self.dialect.fields(record, |field| {
+            if number == wanted {
+                name = field.and_then(|field| String::from_utf8(field.into_owned()).ok());
             }
+            number += 1;
         });
+        name.filter(|name| !name.trim().is_empty())
+    }
+
+    /// The record as it is written, without fanfold's own columns; `None` if it cannot be read.
+    pub fn without_own(&self, record: &[u8]) -> Option<Vec<u8>> {
+        if self.own.is_empty() {
+            return Some(record.to_vec());
+        }
+        let mut kept: Vec<&[u8]> = Vec::new();
+        let mut number = 0;
+        let read = self.dialect.raw_fields(record, |field| {
+            if !self.is_own(number) {
+                kept.push(field);
+            }
+            number += 1;
+        });
+        read.ok().map(|_| kept.join(&self.dialect.delimiter))
+    }
+
+    /// How long the item is as compact JSON, in bytes.
+    pub fn json_len(&self, record: &[u8]) -> usize {
+        let mut length = self.names_len;
+        let (mut number, mut named) = (0, 0);
+        let counted = self.dialect.fields(record, |field| {
+            number += 1;
+            if self.is_own(number - 1) || named == self.columns.len() {
+                return;
+            }
+            named += 1;
+            length += match field {
+                // `null` in place of `""`.
+                None => 2,
+                Some(field) if self.dialect.strict => escaped_len(&field),
+                // Leniently read, what is not UTF-8 is replaced by something longer.
+                Some(field) => escaped_len(String::from_utf8_lossy(&field).as_bytes()),
+            };
+        });
+        if self.dialect.is_null(b"") {
+            length += 2 * (self.columns.len() - named);
+        }
         // A record that is no item takes no room in a batch but that of its own text.
         counted.map_or(record.len(), |_| length)
     }
 }
 
+/// A header as read: what is data, and what is fanfold's own.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Columns {
+    pub names: Vec<String>,
+    pub own: Vec<usize>,
+    pub item: Option<usize>,
+}
+
+impl Columns {
+    /// The names of a header.
+    pub fn of(all: Vec<String>) -> Result<Self, Wrong> {
+        check_names(&all)?;
+        let item = all.iter().position(|name| name == OWN_COLUMNS[0]);
+        let (mut names, mut own) = (Vec::new(), Vec::new());
+        for (number, name) in all.into_iter().enumerate() {
+            if OWN_COLUMNS.contains(&name.as_str()) { own.push(number) } else { names.push(name) }
+        }
+        if names.is_empty() {
+            return Err("the header has only columns of fanfold's own".to_string());
+        }
+        Ok(Self { names, own, item })
+    }
+
+    /// A record as the names of columns; if it is none, with the action that helps.
+    pub fn read(record: &[u8], dialect: &Dialect) -> Result<Self, (Wrong, &'static str)> {
+        const NO_HEADER: &str = "if the file has no header, give the names: `header: [id, name]`";
+        const NO_TEXT: &str = "if it is text, `encoding` says how it is written: `utf-8`, `utf-16`, `windows-1252`";
+        let mut names = Vec::new();
+        let mut not_text = None;
+        // A name is a name, also one that stands for null in a row.
+        let dialect = Dialect { null: Vec::new(), ..dialect.clone() };
+        dialect
+            .fields(record, |field| match String::from_utf8(field.unwrap_or_default().into_owned()) {
+                Ok(name) => names.push(name),
+                Err(_) => not_text = not_text.or(Some(names.len() + 1)),
+            })
+            .map_err(|wrong| (wrong, NO_HEADER))?;
+        if let Some(number) = not_text {
+            return Err((format!("name {number} of the header is not {}", dialect.encoding.name()), NO_TEXT));
+        }
+        // Zeros are what is left of a file that was being written when the power went, or another kind of file.
+        if let Some(number) = names.iter().position(|name| name.contains('\0')) {
+            return Err((format!("name {} of the header has a NUL character in it: this is no text", number + 1), NO_TEXT));
+        }
+        Self::of(names).map_err(|wrong| (wrong, NO_HEADER))
+    }
+}
+
 /// The JSON of an object whose values are empty texts.
-pub(super) fn names_len(columns: &[String]) -> usize {
+fn names_len(columns: &[String]) -> usize {
     let names: usize = columns.iter().map(|name| escaped_len(name.as_bytes()) + r#""":"""#.len()).sum();
     2 + names + columns.len().saturating_sub(1)
 }
@@ -176,13 +204,16 @@ fn counted(fields: usize) -> String {
 mod tests {
     use serde_json::json;
 
+    use super::super::fields::tests::dialect;
     use super::*;
 
-    const STRICT: Dialect = Dialect { delimiter: b',', strict: true };
-    const LAX: Dialect = Dialect { delimiter: b',', strict: false };
+    fn table(strict: bool, names: &[&str]) -> Table {
+        let Columns { names, own, item } = Columns::of(names.iter().map(ToString::to_string).collect()).unwrap();
+        Table { names_len: names_len(&names), dialect: dialect(strict), columns: names, own, item }
+    }
 
-    fn columns() -> Vec<String> {
-        ["a", "b", "c"].map(String::from).to_vec()
+    fn abc(strict: bool) -> Table {
+        table(strict, &["a", "b", "c"])
     }
 
     #[test]
@@ -193,7 +224,7 @@ mod tests {
             ("\"x, y\",\"\"\"q\"\"\",\"\"", json!({ "a": "x, y", "b": "\"q\"", "c": "" })),
             ("\"two\r\nlines\", ,\"\"\"\"", json!({ "a": "two\r\nlines", "b": " ", "c": "\"" })),
         ] {
-            assert_eq!(STRICT.item(record.as_bytes(), &columns()), Ok(expected), "{record}");
+            assert_eq!(abc(true).item(record.as_bytes()), Ok(expected), "{record}");
         }
     }
 
@@ -206,9 +237,9 @@ mod tests {
             (b"1,2\",3", "a quote inside field 2, which does not begin with one"),
             (b"1,\"2\" ,3", "text behind the closing quote of field 2"),
             (b"1,\"2", "the quote that opens field 2 is not closed"),
-            (b"1,2,a\xff", "field 3 is not UTF-8 from its byte 2 on"),
+            (b"1,2,a\xff", "field 3 is not UTF-8 from its character 2 on"),
         ] {
-            assert_eq!(STRICT.item(record, &columns()), Err(message.to_string()));
+            assert_eq!(abc(true).item(record), Err(message.to_string()));
         }
     }
 
@@ -220,21 +251,41 @@ mod tests {
             (r#"a\,b,\"q\",C:\temp\\x"#, json!({ "a": "a,b", "b": "\"q\"", "c": r"C:temp\x" })),
             (r#""a\"b","x""y","p"q"#, json!({ "a": "a\"b", "b": "x\"y", "c": "pq" })),
         ] {
-            assert_eq!(LAX.item(record.as_bytes(), &columns()), Ok(expected), "{record}");
+            assert_eq!(abc(false).item(record.as_bytes()), Ok(expected), "{record}");
         }
     }
 
     #[test]
     fn the_length_is_that_of_the_compact_json() {
-        let columns = vec!["a\"".to_string(), "ü".to_string(), "c".to_string()];
-        for record in ["1,2,3", "\"x\"\"y\",\"\n\t\r\",\u{1}\\", ",,", "é,\"a,b\",/"] {
-            let item = STRICT.item(record.as_bytes(), &columns).unwrap();
-            let length = STRICT.json_len(record.as_bytes(), columns.len(), names_len(&columns));
-            assert_eq!(length, item.to_string().len(), "{record:?}");
+        let null = |strict| {
+            let mut table = table(strict, &["a\"", "ü", "_fanfold_item", "c"]);
+            table.dialect.null = vec![b"".to_vec(), b"NULL".to_vec()];
+            table
+        };
+        for strict in [table(true, &["a\"", "ü", "_fanfold_item", "c"]), null(true)] {
+            for record in ["1,2,k,3", "\"x\"\"y\",\"\n\t\r\",k,\u{1}\\", ",,,", "é,\"a,b\",,NULL", "\"\",NULL,NULL,\"NULL\""] {
+                let item = strict.item(record.as_bytes()).unwrap();
+                assert_eq!(strict.json_len(record.as_bytes()), item.to_string().len(), "{record:?}");
+            }
         }
-        for record in ["1", "1,2,3,4", r"a\,b,\x"] {
-            let item = LAX.item(record.as_bytes(), &columns).unwrap();
-            assert_eq!(LAX.json_len(record.as_bytes(), 3, names_len(&columns)), item.to_string().len(), "{record:?}");
+        for lax in [table(false, &["a\"", "ü", "_fanfold_item", "c"]), null(false)] {
+            for record in ["1", "1,2,3,4,5", r"a\,b,\x", ""] {
+                let item = lax.item(record.as_bytes()).unwrap();
+                assert_eq!(lax.json_len(record.as_bytes()), item.to_string().len(), "{record:?}");
+            }
         }
+    }
+
+    #[test]
+    fn fanfolds_own_columns_are_no_data() {
+        let table = table(true, &["_fanfold_item", "a", "_fanfold_reason", "b"]);
+        let record = b"\"o,1\",\" 1\",\"why\nnot\",2";
+        assert_eq!(table.item(record), Ok(json!({ "a": " 1", "b": "2" })));
+        assert_eq!(table.name(record).as_deref(), Some("o,1"));
+        assert_eq!(table.without_own(record).unwrap(), b"\" 1\",2");
+        assert_eq!(table.item(b"k,1,2"), Err("3 fields in the row, 4 in the header".to_string()));
+        assert_eq!((table.name(b" ,1,,2"), table.name(b"k,\"1\"x,,2").as_deref()), (None, Some("k")));
+        let only = Columns::of(vec!["_fanfold_item".to_string()]);
+        assert_eq!(only, Err("the header has only columns of fanfold's own".to_string()));
     }
 }

@@ -4,19 +4,21 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::csv::Dialect;
-use super::encoding;
-use super::input::{Format, Input, InputFile, Version};
+use super::encoding::{Encoding, text_start};
+use super::fetch::{At, FoundFile};
+use super::gather::{Bytes, Gather, is_readable_in_place};
+use super::input::{CsvFormat, Format, Input, InputFile, Version};
 use super::json_array::{ArrayError, elements};
 use super::listing;
-use super::spool::{ITEMS, Spool, publish, trouble};
-use super::{CsvConfig, Header, ItemsConfig, ItemsSource, JsonConfig, SourceFile};
-use crate::storage::{Location, StorageError, Storages, nearest_sibling};
+use super::spool::{ITEMS, Spool};
+use super::{CsvConfig, Header, ItemsConfig, ItemsSource, JsonConfig};
+use crate::storage::{StorageError, Storages, nearest_sibling};
 use crate::{Error, Place, Result};
 
-/// Fixes which items there are: objects and JSON arrays are listed into `run_dir` (`items.jsonl`), a file on S3 is copied there,
-/// a local CSV or JSON Lines file is read where it is and its version is remembered. Every record is looked at once, and counted;
-/// rows and lines are not parsed.
+/// Fixes which items there are. Objects and JSON arrays are listed into `run_dir` (`items.jsonl`). A CSV or JSON Lines file of this
+/// machine that is plain UTF-8 is read where it is and its version is remembered; what is compressed, in another encoding, on S3, on
+/// standard input or in several files is copied there (`source.csv`). Every record is looked at once, and counted; rows and lines
+/// are not parsed.
 ///
 /// `as_written` is the source as the user wrote it: it is what positions and messages call it.
 ///
@@ -32,27 +34,34 @@ pub async fn freeze(config: &ItemsConfig, storages: &Storages, run_dir: &Path, a
         ItemsSource::Objects(objects) => listing::freeze(&objects.source, storages, plan).await,
         ItemsSource::Csv(csv) => {
             let csv = csv.clone();
-            let file = plan.fetch(&csv.source, storages, "source.csv").await?;
-            blocking(move || plan.csv(&csv, file)).await
+            let found = plan.find(&csv.source, storages).await?;
+            let format = Format::Csv(CsvFormat::of(&csv));
+            match plan.in_place(found, csv.encoding).await? {
+                Ok(path) => blocking(move || plan.csv(&csv, InputFile::InPlace(path))).await,
+                Err(found) => plan.gather(found, "source.csv", csv.header, format).await,
+            }
         }
         ItemsSource::Jsonl(jsonl) => {
-            let file = plan.fetch(&jsonl.source, storages, "source.jsonl").await?;
-            blocking(move || {
-                let start = plan.start(&file)?;
-                plan.count(file, Format::Jsonl, start)
-            })
-            .await
+            let found = plan.find(&jsonl.source, storages).await?;
+            match plan.in_place(found, Encoding::Utf8).await? {
+                Ok(path) => blocking(move || plan.jsonl(InputFile::InPlace(path))).await,
+                Err(found) => plan.gather(found, "source.jsonl", Header::FirstRow, Format::Jsonl).await,
+            }
         }
         ItemsSource::Json(json) => {
             let json = json.clone();
-            let file = plan.fetch(&json.source, storages, "source.json").await?;
+            let found = plan.find(&json.source, storages).await?;
+            let file = match plan.in_place(found, Encoding::Utf8).await? {
+                Ok(path) => InputFile::InPlace(path),
+                Err(found) => plan.gather(found, "source.json", Header::FirstRow, Format::Json).await?.file,
+            };
             blocking(move || plan.json(&json, file)).await
         }
     }
 }
 
 /// What every kind of source is frozen with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub source: String,
     pub run_dir: PathBuf,
@@ -60,27 +69,70 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Where the bytes are: the file itself, or a copy of the object in the folder of the run.
-    async fn fetch(&self, source: &SourceFile, storages: &Storages, name: &str) -> Result<InputFile> {
-        match source {
-            SourceFile::Path(path) => {
-                let absolute = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
-                if absolute.to_str().is_none() {
-                    // The record of a run is text.
-                    return Err(
-                        Error::refused(format!("the path `{}` is not UTF-8", absolute.display())).hint("rename the folder")
-                    );
+    /// The file, if there is one that can be read where it is; else what was found.
+    async fn in_place(&self, mut found: Vec<FoundFile>, encoding: Encoding) -> Result<Result<PathBuf, Vec<FoundFile>>> {
+        let path = match found.as_slice() {
+            [FoundFile { at: At::Path(path), source }] => Some((path.clone(), source.clone())),
+            _ => None,
+        };
+        let Some((path, source)) = path else { return Ok(Err(found)) };
+        let looked = {
+            let (plan, path) = (Self { source: source.clone(), ..self.clone() }, path.clone());
+            blocking(move || {
+                plan.check_file(&path)?;
+                is_readable_in_place(&path, &source, encoding)
+            })
+        };
+        Ok(if looked.await? && found.len() == 1 && found[0].source == self.source {
+            found.clear();
+            Ok(path)
+        } else {
+            Err(found)
+        })
+    }
+
+    /// Copies what was found into the folder of the run.
+    async fn gather(&self, found: Vec<FoundFile>, name: &str, header: Header, format: Format) -> Result<Input> {
+        // The columns are known if they are given.
+        let format = match (format, &header) {
+            (Format::Csv(csv), Header::Names(names)) => Format::Csv(csv.with_columns(names.clone())?),
+            (format, _) => format,
+        };
+        let (plan, copy) = (self.clone(), name.to_string());
+        let mut gather = blocking(move || Gather::new(plan, &copy, header, format)).await?;
+        let several = found.len() > 1;
+        let mut etag = None;
+        for FoundFile { source, at } in found {
+            let fetched = self.run_dir.join(format!("{name}.part"));
+            let bytes = match at {
+                At::Stdin => Bytes::Stdin,
+                At::Path(path) => Bytes::File(path),
+                At::Object { storage, name } => {
+                    let version = storage.download(&name, &fetched).await.map_err(|error| self.not_fetched(error))?;
+                    etag = Some(version).filter(|version| !several && !version.is_empty());
+                    Bytes::File(fetched.clone())
                 }
-                Ok(InputFile::InPlace(absolute))
-            }
-            SourceFile::S3 { bucket, key } => {
-                let storage = storages.open(&Location::s3(bucket, "")).await?;
-                let (path, temporary) = (self.run_dir.join(name), self.run_dir.join(format!("{name}.tmp")));
-                storage.download(key, &temporary).await.map_err(|error| self.not_fetched(error))?;
-                blocking(move || publish(&temporary, &path).map_err(|error| trouble(&path, &error))).await?;
-                Ok(InputFile::Kept(name.to_string()))
+            };
+            gather = blocking(move || {
+                let added = gather.add(&source, &bytes);
+                if matches!(&bytes, Bytes::File(path) if *path == fetched) {
+                    // It is in the copy now, or the run is refused.
+                    let _ = fs::remove_file(&fetched);
+                }
+                added?;
+                if several {
+                    gather.end_line()?;
+                }
+                Ok(gather)
+            })
+            .await?;
+            if gather.is_cut() {
+                break;
             }
         }
+        let mut input = blocking(move || gather.finish()).await?;
+        input.etag = etag;
+        Ok(input)
     }
 
     /// A copy that cannot be written is the surroundings' fault, whatever the error would mean of a source.
@@ -95,69 +147,67 @@ impl Plan {
         }
     }
 
-    /// Where the text begins: behind a byte-order mark.
-    fn start(&self, file: &InputFile) -> Result<u64> {
-        let path = self.path(file);
-        let metadata = fs::metadata(&path).map_err(|error| unreadable(&path, &error))?;
+    /// Whether it is a file that can be read more than once.
+    pub fn check_file(&self, path: &Path) -> Result<()> {
+        let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
         if metadata.is_dir() {
             return Err(Error::refused(format!("`{}` is a folder, not a file", self.source))
                 .hint("`items.objects` makes an item of each file in a folder"));
         }
         if !metadata.is_file() {
             return Err(Error::refused(format!("`{}` is not a regular file: it has to be readable more than once", self.source))
-                .hint("write it to a file first"));
+                .hint("`source: \"-\"` reads standard input"));
         }
+        Ok(())
+    }
+
+    /// Where the text begins: behind a byte-order mark.
+    pub fn start(&self, file: &InputFile, convertible: bool) -> Result<u64> {
+        let path = self.path(file);
         let mut head = Vec::with_capacity(4);
         let opened = File::open(&path).and_then(|file| file.take(4).read_to_end(&mut head));
         opened.map_err(|error| unreadable(&path, &error))?;
-        encoding::text_start(&head, &self.source)
+        text_start(&head, &self.source, convertible)
     }
 
-    fn input(&self, file: InputFile, format: Format, start: u64) -> Result<Input> {
+    pub fn input(&self, file: InputFile, format: Format, start: u64) -> Result<Input> {
         let path = self.path(&file);
         let metadata = fs::metadata(&path).map_err(|error| unreadable(&path, &error))?;
         let version = Version::of(&metadata, &file);
-        Ok(Input { format, source: self.source.clone(), file, version, start, count: 0, cut: false })
+        let source = self.source.clone();
+        Ok(Input { format, source, file, version, start, count: 0, cut: false, parts: Vec::new(), etag: None, repairs: None })
     }
 
     /// Looks at every record once.
-    fn count(&self, file: InputFile, format: Format, start: u64) -> Result<Input> {
+    pub fn count(&self, file: InputFile, format: Format, start: u64) -> Result<Input> {
         let mut input = self.input(file, format, start)?;
-        let open = input.open(&self.run_dir)?;
-        let mut rows = open.rows_to_the_end()?;
-        while input.count < self.limit && rows.next()?.is_some() {
-            input.count += 1;
-        }
-        input.cut = input.count == self.limit && rows.next()?.is_some();
+        (input.count, input.cut) = input.count_records(&self.run_dir, self.limit)?;
         // Someone may have written to it meanwhile.
         input.open(&self.run_dir)?;
         Ok(input)
     }
 
+    fn jsonl(&self, file: InputFile) -> Result<Input> {
+        let start = self.start(&file, false)?;
+        self.count(file, Format::Jsonl, start)
+    }
+
     fn csv(&self, config: &CsvConfig, file: InputFile) -> Result<Input> {
-        let start = self.start(&file)?;
-        let CsvConfig { delimiter, strict, .. } = *config;
-        let format = |columns| Format::Csv { columns, delimiter, strict };
+        let start = self.start(&file, true)?;
+        let format = CsvFormat::of(config);
         if let Header::Names(names) = &config.header {
-            return self.count(file, format(names.clone()), start);
+            return self.count(file, Format::Csv(format.with_columns(names.clone())?), start);
         }
-        let headless = self.input(file.clone(), format(Vec::new()), start)?;
-        let open = headless.open(&self.run_dir)?;
-        let mut rows = open.rows_to_the_end()?;
-        let Some(header) = rows.next()? else { return self.count(file, format(Vec::new()), start) };
-        let line = open.line(header.offset).and_then(|line| u32::try_from(line).ok()).unwrap_or(1);
-        let place = Place { file: self.source.as_str().into(), line, column: 1 };
-        let dialect = Dialect { delimiter: delimiter.byte(), strict };
-        let columns = header.header(dialect).map_err(|wrong| {
-            let refused = Error::refused(format!("{wrong} (the first row of `{}`)", self.source)).at(Some(place));
-            refused.hint("if the file has no header, give the names: `header: [id, name]`")
-        })?;
-        let start = rows.position().offset;
-        self.count(file, format(columns), start)
+        let headless = self.input(file.clone(), Format::Csv(format.clone()), start)?;
+        let Some((columns, start)) = headless.header(&self.run_dir)? else {
+            return self.count(file, Format::Csv(format), start);
+        };
+        let format = CsvFormat { columns: columns.names, own: columns.own, item: columns.item, ..format };
+        self.count(file, Format::Csv(format), start)
     }
 
     fn json(&self, config: &JsonConfig, file: InputFile) -> Result<Input> {
-        let start = self.start(&file)?;
+        let start = self.start(&file, false)?;
         let path = self.path(&file);
         let before = self.input(file.clone(), Format::Json, start)?;
         let mut document = File::open(&path).map_err(|error| unreadable(&path, &error))?;
@@ -206,7 +256,7 @@ impl Plan {
     }
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Error {
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> Error {
     let path_shown = path.display();
     match error.kind() {
         io::ErrorKind::NotFound => {

@@ -8,9 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::Delimiter;
-use super::csv::{Dialect, names_len};
-use super::rows::{Position, Rows, SingleRows};
+use super::csv::{Columns, Table};
+use super::csv_config::{CsvConfig, Delimiter, longest};
+use super::encoding::Encoding;
+use super::fields::Dialect;
+use super::parts::{Part, part_of};
+use super::repairs::Repairs;
+use super::rows::{Position, RECORD_LIMIT, Rows, SingleRows};
 use super::split::Rule;
 use crate::{Error, Result};
 
@@ -25,6 +29,15 @@ pub struct Input {
     pub(super) start: u64,
     pub(super) count: u64,
     pub(super) cut: bool,
+    /// The files that the copy was made of, if it was made of several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) parts: Vec<Part>,
+    /// The version of an object on S3 that the copy was made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) etag: Option<String>,
+    /// The file in the folder of the run with the rows that were repaired since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) repairs: Option<String>,
 }
 
 /// What the file is made of.
@@ -37,15 +50,79 @@ pub(super) enum Format {
     Json,
     /// A JSON Lines file.
     Jsonl,
-    /// A CSV file and the names of its columns.
-    Csv { columns: Vec<String>, delimiter: Delimiter, strict: bool },
+    /// A CSV file.
+    Csv(CsvFormat),
 }
 
 impl Format {
     pub fn rule(&self) -> Rule {
         match self {
-            Self::Csv { delimiter, strict, .. } => Rule::Csv { delimiter: delimiter.byte(), escapes: !strict },
+            Self::Csv(csv) => csv.dialect().rule(),
             _ => Rule::Lines,
+        }
+    }
+
+    /// The longest record, in bytes.
+    pub fn limit(&self) -> usize {
+        match self {
+            Self::Csv(csv) => usize::try_from(csv.max_row_bytes).unwrap_or(RECORD_LIMIT),
+            _ => RECORD_LIMIT,
+        }
+    }
+}
+
+/// How a CSV file is read, and the names of its columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct CsvFormat {
+    /// Those that are data.
+    pub columns: Vec<String>,
+    pub delimiter: Delimiter,
+    pub strict: bool,
+    /// Which fields of a row are fanfold's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub own: Vec<usize>,
+    /// Which of them says what the item is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<usize>,
+    #[serde(default)]
+    pub encoding: Encoding,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub null: Vec<String>,
+    #[serde(default)]
+    pub trim: bool,
+    #[serde(default = "longest")]
+    pub max_row_bytes: u64,
+}
+
+impl CsvFormat {
+    /// As a workflow says; the columns are not known yet.
+    pub fn of(config: &CsvConfig) -> Self {
+        Self {
+            columns: Vec::new(),
+            delimiter: config.delimiter,
+            strict: config.strict,
+            own: Vec::new(),
+            item: None,
+            encoding: config.encoding,
+            null: config.null.clone(),
+            trim: config.trim,
+            max_row_bytes: config.max_row_bytes,
+        }
+    }
+
+    /// With the columns that a workflow names.
+    pub fn with_columns(self, names: Vec<String>) -> Result<Self> {
+        let columns = Columns::of(names).map_err(Error::refused)?;
+        Ok(Self { columns: columns.names, own: columns.own, item: columns.item, ..self })
+    }
+
+    pub fn dialect(&self) -> Dialect {
+        Dialect {
+            delimiter: self.delimiter.byte(),
+            strict: self.strict,
+            trim: self.trim,
+            null: self.null.iter().map(|text| text.as_bytes().to_vec()).collect(),
+            encoding: self.encoding,
         }
     }
 }
@@ -114,18 +191,37 @@ impl Input {
     /// The names of a CSV file's columns, in their order; empty for other kinds.
     pub fn columns(&self) -> &[String] {
         match &self.format {
-            Format::Csv { columns, .. } => columns,
+            Format::Csv(csv) => &csv.columns,
             _ => &[],
         }
     }
 
-    /// The file in the folder of the run that holds a copy of the items' data, if there is one. The listing of a folder or bucket
-    /// is none: it holds names, not data.
-    pub fn copy(&self) -> Option<&str> {
-        match (&self.format, &self.file) {
+    /// The files in the folder of the run that hold the items' data: a copy of the source, rows that were repaired. The listing of
+    /// a folder or bucket is none: it holds names, not data.
+    pub fn copies(&self) -> impl Iterator<Item = &str> {
+        let copy = match (&self.format, &self.file) {
             (Format::Objects { .. }, _) | (_, InputFile::InPlace(_)) => None,
-            (_, InputFile::Kept(name)) => Some(name),
+            (_, InputFile::Kept(name)) => Some(name.as_str()),
+        };
+        copy.into_iter().chain(self.repairs.as_deref())
+    }
+
+    /// The version of the object on S3 that the copy was made of, as S3 calls it.
+    pub fn etag(&self) -> Option<&str> {
+        self.etag.as_deref()
+    }
+
+    /// The file that the item with this index is in, and its index there.
+    pub fn address(&self, index: u64) -> (&str, u64) {
+        match part_of(&self.parts, index) {
+            Some(part) => (&part.source, index - part.index),
+            None => (&self.source, index),
         }
+    }
+
+    /// Whether the rows say themselves what they are called, in a column `_fanfold_item`.
+    pub fn has_item_names(&self) -> bool {
+        matches!(&self.format, Format::Csv(CsvFormat { item: Some(_), .. }))
     }
 
     /// Opens it for reading and checks that it is what was frozen. `run_dir` is the folder that it was frozen into.
@@ -137,11 +233,18 @@ impl Input {
             InputFile::Kept(name) => run_dir.join(name),
             InputFile::InPlace(path) => path.clone(),
         };
-        let open = OpenInput(Arc::new(Parts {
-            names_len: names_len(self.columns()),
+        let table = match &self.format {
+            Format::Csv(csv) => Some(Table::new(csv)),
+            _ => None,
+        };
+        let repairs = self.repairs.as_ref().map(|name| Repairs::open(&run_dir.join(name))).transpose()?;
+        let open = OpenInput(Arc::new(Opened {
             input: self.clone(),
             path,
+            table,
+            repairs,
             lines: Mutex::new((0, 1)),
+            first_line: Mutex::new(None),
         }));
         open.file()?;
         Ok(open)
@@ -150,15 +253,20 @@ impl Input {
 
 /// An [`Input`] that can be read. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct OpenInput(Arc<Parts>);
+pub struct OpenInput(Arc<Opened>);
 
 #[derive(Debug)]
-struct Parts {
+struct Opened {
     input: Input,
     path: PathBuf,
-    names_len: usize,
+    /// How the rows of a CSV file become items.
+    table: Option<Table>,
+    /// The rows that stand in place of those of the file.
+    repairs: Option<Repairs>,
     /// An offset and the number of its line, as far as lines were counted.
     lines: Mutex<(u64, u64)>,
+    /// The same of where the file begins whose lines were counted last, of several.
+    first_line: Mutex<Option<(u64, u64)>>,
 }
 
 impl OpenInput {
@@ -233,18 +341,31 @@ impl OpenInput {
         }
     }
 
-    pub(super) fn dialect(&self) -> Option<(Dialect, &[String], usize)> {
-        match &self.0.input.format {
-            Format::Csv { columns, delimiter, strict } => {
-                Some((Dialect { delimiter: delimiter.byte(), strict: *strict }, columns, self.0.names_len))
-            }
-            _ => None,
-        }
+    pub(super) fn table(&self) -> Option<&Table> {
+        self.0.table.as_ref()
+    }
+
+    pub(super) fn repairs(&self) -> Option<&Repairs> {
+        self.0.repairs.as_ref()
+    }
+
+    /// The file that a record is in, and the number of its line there, from 1; `None` if the file cannot be read.
+    pub(super) fn place(&self, index: u64, offset: u64) -> (&str, Option<u64>) {
+        let input = &self.0.input;
+        let Some(part) = part_of(&input.parts, index) else { return (&input.source, self.line(offset)) };
+        let mut first_line = self.0.first_line.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = match *first_line {
+            Some((begin, line)) if begin == part.begin => Some(line),
+            _ => self.line(part.begin),
+        };
+        *first_line = first.map(|line| (part.begin, line));
+        let line = first.zip(self.line(offset)).map(|(first, line)| line - first + 1);
+        (&part.source, line)
     }
 
     /// The number of the line that begins at `offset`, from 1; `None` if the file cannot be read. Counted only when someone
     /// asks, from where it was counted last.
-    pub(super) fn line(&self, offset: u64) -> Option<u64> {
+    fn line(&self, offset: u64) -> Option<u64> {
         let mut lines = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if offset < lines.0 {
             *lines = (0, 1);

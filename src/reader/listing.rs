@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::freeze::{Plan, blocking};
-use super::input::{Format, Input, InputFile, Version};
+use super::input::{Format, Input, InputFile};
 use super::rows::INVALID_NAME;
 use super::spool::{ITEMS, Spool};
 use crate::storage::{Location, Object, Storages};
@@ -46,12 +46,10 @@ pub(super) async fn freeze(location: &Location, storages: &Storages, plan: Plan)
     }
     blocking(move || {
         let count = spool.finish()?;
-        let path = plan.run_dir.join(ITEMS);
         let file = InputFile::Kept(ITEMS.to_string());
-        let metadata = std::fs::metadata(&path)
-            .map_err(|error| Error::surroundings(format!("`{}` cannot be read: {error}", path.display())))?;
-        let version = Version::of(&metadata, &file);
-        Ok(Input { format: Format::Objects { bucket }, source: plan.source, file, version, start: 0, count, cut })
+        let mut input = plan.input(file, Format::Objects { bucket }, 0)?;
+        (input.count, input.cut) = (count, cut);
+        Ok(input)
     })
     .await
 }

@@ -7,25 +7,37 @@
 
 mod config;
 mod csv;
+mod csv_config;
 mod encoding;
+mod failed_csv;
+mod fetch;
+mod fields;
 mod freeze;
+mod gather;
 mod globs;
 mod input;
 mod json_array;
 mod listing;
+mod parts;
+mod repaired_file;
+mod repairs;
 mod rows;
 mod selection;
 mod source_file;
 mod split;
 mod spool;
+mod unpack;
 mod window;
 
-pub use config::{
-    CsvConfig, Delimiter, Header, ItemsConfig, ItemsSource, JsonConfig, JsonlConfig, KeyConfig, ObjectsConfig, Pointer,
-};
+pub use config::{ItemsConfig, ItemsSource, JsonConfig, JsonlConfig, KeyConfig, ObjectsConfig, Pointer};
+pub use csv::OWN_COLUMNS;
+pub use csv_config::{CsvConfig, Delimiter, Header};
+pub use encoding::Encoding;
+pub use failed_csv::{CsvLines, WrittenRow};
 pub use freeze::freeze;
 pub use globs::Globs;
 pub use input::{Input, OpenInput};
+pub use repaired_file::RepairedRow;
 pub use rows::{Position, RECORD_LIMIT, Row, Rows, SingleRows};
 pub use selection::{Judged, Selection};
 pub use source_file::SourceFile;

@@ -7,10 +7,10 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::config::check_names;
-use super::csv::Dialect;
+use super::csv::Columns;
 use super::input::{Format, OpenInput};
-use super::split::{Rule, Split};
+use super::parts::{next_part, part_of};
+use super::split::{Rule, Split, State};
 use super::window::{FORWARD, SINGLE, Window};
 use crate::{Error, Failure, Place, Result};
 
@@ -39,6 +39,9 @@ impl Position {
 }
 
 /// Reads a frozen source record by record. Blocks; memory is that of the longest record, at most a few times 8 MiB.
+///
+/// A CSV row that is longer than `max_row_bytes` ends at its first line break, and the next line is read as a row of its own: a quote
+/// that is never closed costs one row, not the file.
 #[derive(Debug)]
 pub struct Rows {
     source: OpenInput,
@@ -51,17 +54,26 @@ pub struct Rows {
     count: Option<u64>,
     /// How much of the window belongs to the row that was handed out.
     pending: usize,
-    /// The start of the last record that was too long.
-    long_start: Vec<u8>,
+    /// The longest record, in bytes.
+    limit: usize,
+    /// The start of the last record that was too long, or the last one that was repaired.
+    other: Vec<u8>,
+    /// Where the last record began that is too long, up to where its end was looked for, and what it was there.
+    looked_at: (u64, u64, State),
+    /// The index of the first item in the next of several files.
+    next_part: u64,
 }
 
 /// The end of a record that begins where the window does.
+#[derive(Default)]
 struct Found {
     /// The record without its end.
     length: usize,
     /// The record with its end.
     taken: usize,
-    /// What was dropped of it, since it is too long.
+    /// Whether it is too long.
+    too_long: bool,
+    /// What was dropped of it then.
     dropped: u64,
 }
 
@@ -73,8 +85,22 @@ impl Rows {
     fn reading(source: OpenInput, file: File, from: Position, count: Option<u64>, chunk: usize) -> Result<Self> {
         let second = file.try_clone().map_err(|error| source.trouble(&error))?;
         let window = Window::new(file, from.offset, chunk).map_err(|error| source.trouble(&error))?;
-        let split = Split::new(source.input().format.rule());
-        Ok(Self { source, file: second, window, split, index: from.index, count, pending: 0, long_start: Vec::new() })
+        let format = &source.input().format;
+        let (split, limit) = (Split::new(format.rule()), format.limit());
+        Ok(Self {
+            source,
+            file: second,
+            window,
+            split,
+            index: from.index,
+            count,
+            pending: 0,
+            limit,
+            other: Vec::new(),
+            looked_at: (0, 0, State::Outside),
+            // Whatever part it is in, the first look finds out.
+            next_part: from.index,
+        })
     }
 
     /// Where the next record begins: reading can go on there later.
@@ -94,35 +120,55 @@ impl Rows {
             self.source.check(&metadata)?;
             return Ok(None);
         }
-        let (record, dropped) = loop {
+        self.go_to_part()?;
+        let (record, found) = loop {
             if !self.skip_blank()? {
                 return match self.count {
                     None => Ok(None),
                     Some(count) => Err(self.source.changed(&format!("it ends after {} of {count} items", self.index))),
                 };
             }
-            let Found { length, taken, dropped } = self.find()?;
-            let record = self.trimmed(length);
-            if record.is_empty() && dropped == 0 {
-                self.window.consume(taken);
+            let found = self.find()?;
+            let record = self.trimmed(found.length);
+            if record.is_empty() && found.dropped == 0 {
+                self.window.consume(found.taken);
                 continue;
             }
-            self.pending = taken;
-            break (record, dropped);
+            self.pending = found.taken;
+            break (record, found);
         };
         let index = self.index;
         self.index += 1;
-        let offset = self.window.offset() - dropped;
-        let length = dropped + record.len() as u64;
+        let offset = self.window.offset() - found.dropped;
+        let length = found.dropped + record.len() as u64;
         let record = &self.window.bytes()[record];
         let source = &self.source;
-        if length <= RECORD_LIMIT as u64 {
-            return Ok(Some(Row { index, offset, record, too_long: None, source }));
+        let too_long = found.too_long.then_some(length);
+        if let Some(repairs) = source.repairs()
+            && repairs.read(index, &mut self.other)?
+        {
+            return Ok(Some(Row { index, offset, record: &self.other, too_long: None, source }));
         }
-        if dropped == 0 {
-            self.long_start = start_of(record);
+        let record = if found.dropped > 0 { &self.other } else { record };
+        Ok(Some(Row { index, offset, record, too_long, source }))
+    }
+
+    /// Goes to where the records of the next file begin, if the next item is in another one.
+    fn go_to_part(&mut self) -> Result<()> {
+        if self.index < self.next_part {
+            return Ok(());
         }
-        Ok(Some(Row { index, offset, record: &self.long_start, too_long: Some(length), source }))
+        let parts = &self.source.input().parts;
+        self.next_part = next_part(parts, self.index);
+        let Some(start) = part_of(parts, self.index).map(|part| part.start) else { return Ok(()) };
+        while self.window.offset() < start {
+            if self.window.bytes().is_empty() && !self.more()? {
+                return Ok(());
+            }
+            let length = usize::try_from(start - self.window.offset()).unwrap_or(usize::MAX);
+            self.window.consume(length.min(self.window.bytes().len()));
+        }
+        Ok(())
     }
 
     /// Goes to where a record begins; false if there is none.
@@ -141,26 +187,58 @@ impl Rows {
 
     fn find(&mut self) -> Result<Found> {
         self.split.begin();
-        let mut dropped = 0;
+        let (limit, offset) = (self.limit, self.window.offset());
+        if (self.looked_at.0..self.looked_at.1).contains(&offset)
+            && let Some(line) = self.split.line_end(self.window.bytes()).filter(|line| *line <= limit)
+        {
+            if let Some(end) = self.split.end(&self.window.bytes()[..=line]) {
+                return Ok(Found { length: end, taken: end + 1, ..Found::default() });
+            }
+            // At this line's end the record that was too long was inside a quote, as this one is. What was found out about it from
+            // there on holds for this one: nothing is looked at again for every line.
+            let (_, until, state) = self.looked_at;
+            self.split.go_on(usize::try_from(until - offset).unwrap_or(0), state);
+        }
         loop {
             let bytes = self.window.bytes();
-            if let Some(end) = self.split.end(bytes) {
-                return Ok(Found { length: end, taken: end + 1, dropped });
-            }
-            if bytes.len() > RECORD_LIMIT {
-                if dropped == 0 {
-                    self.long_start = start_of(bytes);
-                }
-                let length = self.split.drop_looked_at();
-                self.window.consume(length);
-                dropped += length as u64;
+            match self.split.end(bytes) {
+                Some(end) if end <= limit => return Ok(Found { length: end, taken: end + 1, ..Found::default() }),
+                None if bytes.len() <= limit => {}
+                _ => return self.too_long(),
             }
             if !self.more()? {
                 if self.split.inside_quote() {
-                    return Err(self.ends_inside_quote(self.window.offset() - dropped));
+                    return Err(self.ends_inside_quote(offset));
                 }
                 let length = self.window.bytes().len();
-                return Ok(Found { length, taken: length, dropped });
+                return Ok(Found { length, taken: length, ..Found::default() });
+            }
+        }
+    }
+
+    /// A record that is too long ends at its first line break, quotes or not.
+    fn too_long(&mut self) -> Result<Found> {
+        let (length, state) = self.split.looked_at();
+        self.looked_at = (self.window.offset(), self.window.offset() + length as u64, state);
+        let (mut looked, mut dropped) = (0, 0);
+        loop {
+            let bytes = self.window.bytes();
+            if let Some(end) = self.split.line_end(&bytes[looked..]) {
+                let length = looked + end;
+                return Ok(Found { length, taken: length + 1, too_long: true, dropped });
+            }
+            looked = bytes.len();
+            if looked > self.limit {
+                if dropped == 0 {
+                    self.other = start_of(bytes);
+                }
+                self.window.consume(looked);
+                dropped += looked as u64;
+                looked = 0;
+            }
+            if !self.more()? {
+                let length = self.window.bytes().len();
+                return Ok(Found { length, taken: length, too_long: true, dropped });
             }
         }
     }
@@ -180,13 +258,15 @@ impl Rows {
     }
 
     fn ends_inside_quote(&self, offset: u64) -> Error {
-        let file = self.source.input().source();
-        let place = self.source.line(offset).map(|line| Place {
-            file: file.into(),
-            line: u32::try_from(line).unwrap_or(u32::MAX),
-            column: 1,
-        });
-        Error::refused(format!("`{file}` ends inside a quote of the row that begins here, its row {}", self.index + 1))
+        let (file, line) = self.source.place(self.index, offset);
+        let row = self.source.input().address(self.index).1 + 1;
+        let place = line.map(|line| Place { file: file.into(), line: u32::try_from(line).unwrap_or(u32::MAX), column: 1 });
+        let what = match &self.source.input().format {
+            // The columns are not known while the header is read.
+            Format::Csv(csv) if csv.columns.is_empty() => "its header".to_string(),
+            _ => format!("the row that begins here, its row {row}"),
+        };
+        Error::refused(format!("`{file}` ends inside a quote of {what}"))
             .at(place)
             .hint("close the quote; if the file was cut off, fetch it again")
     }
@@ -226,7 +306,7 @@ pub struct Row<'r> {
     pub offset: u64,
     /// Without its end; of a record that is too long, only the start.
     record: &'r [u8],
-    /// The length of a record that is too long, in bytes.
+    /// The length of its first line, in bytes, if the record is too long.
     too_long: Option<u64>,
     source: &'r OpenInput,
 }
@@ -243,16 +323,17 @@ impl Row<'_> {
         if matches!(input.format, Format::Objects { .. } | Format::Json) {
             return None;
         }
-        let line = u32::try_from(self.source.line(self.offset)?).unwrap_or(u32::MAX);
-        Some(Place { file: input.source().into(), line, column: 1 })
+        let (file, line) = self.line();
+        let line = u32::try_from(line?).unwrap_or(u32::MAX);
+        Some(Place { file: file.into(), line, column: 1 })
     }
 
     /// How long the item is as compact JSON, in bytes. Exact for objects and CSV; a line of JSON or JSON Lines counts as it is
     /// written, which may be more by its white space.
     pub fn json_len(&self) -> usize {
-        match self.source.dialect() {
-            Some((dialect, columns, names_len)) => dialect.json_len(self.record, columns.len(), names_len),
-            None => self.record.len(),
+        match self.source.table() {
+            Some(table) if self.too_long.is_none() => table.json_len(self.record),
+            _ => self.record.len(),
         }
     }
 
@@ -263,13 +344,19 @@ impl Row<'_> {
     /// name is not UTF-8.
     pub fn value(&self) -> Result<Value, Failure> {
         if let Some(length) = self.too_long {
-            return Err(self.invalid(None, &format!("{length} bytes in one {}, at most {RECORD_LIMIT}", self.word())));
+            let limit = self.source.input().format.limit();
+            let what = if length > limit as u64 {
+                format!("{length} bytes in one {}, at most {limit}", self.word())
+            } else {
+                format!("the row does not end within {limit} bytes, a quote may be missing; the next line is read as a row")
+            };
+            return Err(self.invalid(None, &what));
         }
         if let Some(name) = self.invalid_name() {
             return Err(Failure::new("Item.InvalidName", format!("the name `{name}` is not UTF-8 and cannot be a `Key`")));
         }
-        match self.source.dialect() {
-            Some((dialect, columns, _)) => dialect.item(self.record, columns).map_err(|wrong| self.invalid(None, &wrong)),
+        match self.source.table() {
+            Some(table) => table.item(self.record).map_err(|wrong| self.invalid(None, &wrong)),
             None => serde_json::from_slice(self.record).map_err(|error| {
                 let place = format!(" at line {} column {}", error.line(), error.column());
                 let text = error.to_string();
@@ -278,22 +365,36 @@ impl Row<'_> {
         }
     }
 
+    /// What the row itself says that the item is called, in the column `_fanfold_item`.
+    pub fn item_name(&self) -> Option<String> {
+        self.source.table()?.name(self.record)
+    }
+
+    /// The file that it is in, and the number of its line there, if that can be found out.
+    pub fn line(&self) -> (&str, Option<u64>) {
+        self.source.place(self.index, self.offset)
+    }
+
+    /// A row of a CSV file as it is written, without fanfold's own columns; `None` for other kinds of items, and for a row that
+    /// cannot be written into another file as it is.
+    pub fn as_written(&self) -> Option<Vec<u8>> {
+        let table = self.source.table().filter(|_| self.too_long.is_none())?;
+        table.without_own(self.record)
+    }
+
+    /// The record as far as it was kept: of one that is too long, only the start.
+    pub fn record(&self) -> &[u8] {
+        self.record
+    }
+
     /// The record as the names of columns.
-    pub(super) fn header(&self, dialect: Dialect) -> Result<Vec<String>, String> {
+    pub(super) fn header(&self) -> Result<Columns, (String, &'static str)> {
+        const LONGER: &str = "`max_row_bytes` says how long a row may be";
         if let Some(length) = self.too_long {
-            return Err(format!("the header is {length} bytes, at most {RECORD_LIMIT}"));
+            return Err((format!("the header is {length} bytes, or has a quote too many"), LONGER));
         }
-        let mut names = Vec::new();
-        let mut not_utf8 = None;
-        dialect.fields(self.record, |field| match String::from_utf8(field.into_owned()) {
-            Ok(name) => names.push(name),
-            Err(_) => not_utf8 = not_utf8.or(Some(names.len() + 1)),
-        })?;
-        if let Some(number) = not_utf8 {
-            return Err(format!("name {number} of the header is not UTF-8"));
-        }
-        check_names(&names)?;
-        Ok(names)
+        let Some(table) = self.source.table() else { return Err(("there is no header".to_string(), LONGER)) };
+        Columns::read(self.record, &table.dialect)
     }
 
     /// The name, shown with `\xNN`, of an object whose name is not UTF-8.
@@ -304,13 +405,13 @@ impl Row<'_> {
 
     fn invalid(&self, column: Option<usize>, what: &str) -> Failure {
         let input = self.source.input();
-        let (source, number) = (input.source(), self.index + 1);
+        let (source, number) = (input.address(self.index).0, input.address(self.index).1 + 1);
         let place = match input.format {
             // Their lines are those of a file that the user does not know.
             Format::Objects { .. } | Format::Json => format!("{source}, element {number}"),
-            _ => match (self.source.line(self.offset), column) {
+            _ => match (self.line().1, column) {
                 (Some(line), Some(column)) => format!("{source}:{line}:{column}"),
-                (Some(line), None) if matches!(input.format, Format::Csv { .. }) => format!("{source}:{line}, row {number}"),
+                (Some(line), None) if matches!(input.format, Format::Csv(_)) => format!("{source}:{line}, row {number}"),
                 (Some(line), None) => format!("{source}:{line}"),
                 (None, _) => format!("{source}, {} {number}", self.word()),
             },
@@ -322,7 +423,7 @@ impl Row<'_> {
 
     fn word(&self) -> &'static str {
         match self.source.input().format {
-            Format::Csv { .. } => "row",
+            Format::Csv(_) => "row",
             Format::Jsonl => "line",
             Format::Objects { .. } | Format::Json => "element",
         }

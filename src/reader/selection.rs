@@ -20,7 +20,10 @@ pub struct Selection {
     condition: Option<Setting<bool>>,
     key: Option<Expression>,
     params: Params,
-    source: Arc<str>,
+    /// The files of the source, each with the index of its first item.
+    files: Vec<(u64, Arc<str>)>,
+    /// Whether the rows say themselves what they are called.
+    has_item_names: bool,
     address: Address,
 }
 
@@ -49,16 +52,20 @@ impl Selection {
             Format::Objects { bucket } => Address::Object { bucket: bucket.clone() },
             _ => Address::Place,
         };
-        Self::of(config, params, input.source(), address)
+        let files = match input.parts.as_slice() {
+            [] => vec![(0, input.source().into())],
+            parts => parts.iter().map(|part| (part.index, part.source.as_str().into())).collect(),
+        };
+        Self { has_item_names: input.has_item_names(), ..Self::of(config, params, files, address) }
     }
 
     /// The same over items that are given by hand, of the kind that the source has.
     pub(crate) fn in_hand(config: &ItemsConfig, params: &Params) -> Self {
         let address = if config.location().is_some() { Address::Object { bucket: None } } else { Address::Place };
-        Self::of(config, params, "items", address)
+        Self::of(config, params, vec![(0, "items".into())], address)
     }
 
-    fn of(config: &ItemsConfig, params: &Params, source: &str, address: Address) -> Self {
+    fn of(config: &ItemsConfig, params: &Params, files: Vec<(u64, Arc<str>)>, address: Address) -> Self {
         Self {
             matching: config.matching.clone(),
             exclude: config.exclude.clone(),
@@ -68,14 +75,15 @@ impl Selection {
                 KeyConfig::Named(expression) => Some(expression.clone()),
             },
             params: params.clone(),
-            source: source.into(),
+            files,
+            has_item_names: false,
             address,
         }
     }
 
-    /// Whether the workflow names its items itself (`items.key`).
+    /// Whether the items are named by the workflow (`items.key`), or by the rows themselves (`_fanfold_item`).
     pub fn has_named_keys(&self) -> bool {
-        self.key.is_some()
+        self.key.is_some() || self.has_item_names
     }
 
     /// Whether there is anything to judge: without globs, `where` and S3 folder placeholders every item counts.
@@ -109,7 +117,23 @@ impl Selection {
         }
     }
 
-    /// What the item with this index is called.
+    /// What the item of this row is called: as `items.key` says, else as the row itself does in a column `_fanfold_item`, else by
+    /// its address.
+    ///
+    /// # Errors
+    /// Those of [`Selection::key`].
+    pub fn key_of(&self, row: &Row<'_>, item: &Value) -> Result<ItemKey, Failure> {
+        match self.own_name(row) {
+            Some(name) if self.key.is_none() => Ok(ItemKey::Name(name)),
+            _ => self.key(item, row.index),
+        }
+    }
+
+    fn own_name(&self, row: &Row<'_>) -> Option<String> {
+        row.item_name().filter(|_| self.has_item_names)
+    }
+
+    /// What the item with this index is called, whatever its row says.
     ///
     /// # Errors
     /// `Item.InvalidKey` if `items.key` gives it no text and no integer.
@@ -141,12 +165,13 @@ impl Selection {
         match (&self.address, row.invalid_name()) {
             (Address::Object { bucket: Some(bucket) }, Some(name)) => ItemKey::Name(format!("{bucket}/{name}")),
             (Address::Object { bucket: None }, Some(name)) => ItemKey::Name(name.into_owned()),
-            _ => self.position(row.index),
+            _ => self.own_name(row).map_or_else(|| self.position(row.index), ItemKey::Name),
         }
     }
 
     fn position(&self, index: u64) -> ItemKey {
-        ItemKey::Position { source: Arc::clone(&self.source), index }
+        let (first, source) = &self.files[self.files.partition_point(|(first, _)| *first <= index).saturating_sub(1)];
+        ItemKey::Position { source: Arc::clone(source), index: index - first }
     }
 
     fn scope<'s>(&'s self, item: &'s Value) -> Scope<'s> {

@@ -1,4 +1,4 @@
-//! [`SourceFile`]: a file of this machine or one object on S3, as written in a workflow.
+//! [`SourceFile`]: a file of this machine, one object on S3 or standard input, as written in a workflow.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::storage::split_url;
 
-/// A file of this machine or one object on S3: `orders.csv` or `s3://bucket/orders.csv`.
+/// A file of this machine, one object on S3, or standard input: `orders.csv`, `s3://bucket/orders.csv`, `-`. With `*` or `?` in it,
+/// all files that match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceFile {
     /// A file of this machine.
@@ -22,6 +23,20 @@ pub enum SourceFile {
         /// The object's key.
         key: String,
     },
+    /// `-`: what is written to the program.
+    Stdin,
+}
+
+impl SourceFile {
+    /// Whether it stands for all files that match it. A file of this machine that has this very name is only itself.
+    pub fn has_glob(&self) -> bool {
+        let has = |text: &str| text.contains(['*', '?']);
+        match self {
+            Self::Path(path) => path.to_str().is_some_and(has) && !path.exists(),
+            Self::S3 { key, .. } => has(key),
+            Self::Stdin => false,
+        }
+    }
 }
 
 impl fmt::Display for SourceFile {
@@ -29,6 +44,7 @@ impl fmt::Display for SourceFile {
         match self {
             Self::Path(path) => write!(f, "{}", path.display()),
             Self::S3 { bucket, key } => write!(f, "s3://{bucket}/{key}"),
+            Self::Stdin => f.write_str("-"),
         }
     }
 }
@@ -40,6 +56,7 @@ impl FromStr for SourceFile {
     /// What was found and what is allowed, as a lowercase fragment.
     fn from_str(text: &str) -> Result<Self, String> {
         match split_url(text)? {
+            None if text == "-" => Ok(Self::Stdin),
             Some((_, key)) if key.is_empty() || key.ends_with('/') => {
                 Err(format!("`{text}` is a folder: expected a file, such as `{}/items.csv`", text.trim_end_matches('/')))
             }
@@ -71,6 +88,6 @@ impl JsonSchema for SourceFile {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "format": "fanfold-location", "minLength": 1, "examples": ["orders.csv", "s3://bucket/orders.csv"] })
+        json_schema!({ "type": "string", "format": "fanfold-location", "minLength": 1, "examples": ["orders.csv", "s3://bucket/orders.csv", "-"] })
     }
 }

@@ -1,9 +1,6 @@
 //! [`Split`]: where a line or a CSV record ends. Only finds ends; what is inside is looked at when it is asked for.
 
-use memchr::{memchr, memchr3};
-
-/// How much of a record stays when the rest is dropped.
-const LOOKBACK: usize = 1024;
+use memchr::{memchr, memchr2, memchr3};
 
 /// Finds the end of one record after another, in bytes that arrive in pieces.
 #[derive(Debug)]
@@ -19,12 +16,12 @@ pub(super) enum Rule {
     /// A line ends at `\n`.
     Lines,
     /// A record ends at `\n`, `\r` or `\r\n` outside of quotes. With `escapes`, `\` keeps itself, a quote or a delimiter that
-    /// follows it from meaning anything.
-    Csv { delimiter: u8, escapes: bool },
+    /// follows it from meaning anything. With `trim`, a quote may have blanks in front of it.
+    Csv { delimiter: u8, escapes: bool, trim: bool },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     Outside,
     Quoted,
     /// Behind a quote in a quoted field: the end of it, or the first half of `""`.
@@ -52,12 +49,25 @@ impl Split {
         self.rule
     }
 
-    /// Forgets what was looked at of a record that is too long to be kept; the number of bytes to be dropped from its start. A few
-    /// stay: what a quote means depends on what is before it.
-    pub fn drop_looked_at(&mut self) -> usize {
-        let length = self.scanned.saturating_sub(LOOKBACK);
-        self.scanned -= length;
-        length
+    /// How far the record was looked at, and what it was there.
+    pub fn looked_at(&self) -> (usize, State) {
+        (self.scanned, self.state)
+    }
+
+    /// Goes on from where another record was looked at that was inside a quote where this one is: from there on they are one.
+    pub fn go_on(&mut self, length: usize, state: State) {
+        debug_assert!(self.inside_quote());
+        if length > self.scanned {
+            (self.scanned, self.state) = (length, state);
+        }
+    }
+
+    /// Where the first line of `bytes` ends, quotes or not.
+    pub fn line_end(&self, bytes: &[u8]) -> Option<usize> {
+        match self.rule {
+            Rule::Lines => memchr(b'\n', bytes),
+            Rule::Csv { .. } => memchr2(b'\n', b'\r', bytes),
+        }
     }
 
     /// How many bytes of `bytes`, where a record would begin, belong to none: the rest of a `\r\n`, empty lines of a CSV file.
@@ -77,12 +87,12 @@ impl Split {
                 self.scanned = found.map_or(record.len(), |found| found + 1);
                 found
             }
-            Rule::Csv { delimiter, escapes: false } => self.csv_end(record, delimiter),
-            Rule::Csv { delimiter, escapes: true } => self.escaped_csv_end(record, delimiter),
+            Rule::Csv { delimiter, escapes: false, trim } => self.csv_end(record, delimiter, trim),
+            Rule::Csv { delimiter, escapes: true, trim } => self.escaped_csv_end(record, delimiter, trim),
         }
     }
 
-    fn csv_end(&mut self, record: &[u8], delimiter: u8) -> Option<usize> {
+    fn csv_end(&mut self, record: &[u8], delimiter: u8, trim: bool) -> Option<usize> {
         while self.scanned < record.len() {
             let rest = &record[self.scanned..];
             match self.state {
@@ -94,7 +104,8 @@ impl Split {
                         return Some(at);
                     }
                     // Anywhere else a quote is only a character.
-                    if at == 0 || record[at - 1] == delimiter {
+                    let before = before(record, at, delimiter, trim);
+                    if before.last().is_none_or(|byte| *byte == delimiter) {
                         self.state = State::Quoted;
                     }
                 }
@@ -116,7 +127,7 @@ impl Split {
         None
     }
 
-    fn escaped_csv_end(&mut self, record: &[u8], delimiter: u8) -> Option<usize> {
+    fn escaped_csv_end(&mut self, record: &[u8], delimiter: u8, trim: bool) -> Option<usize> {
         while self.scanned < record.len() {
             let (at, byte) = (self.scanned, record[self.scanned]);
             if byte == b'\\' {
@@ -133,24 +144,38 @@ impl Split {
                 (State::Quoted, _) => {}
                 (_, b'\n' | b'\r') => return Some(at),
                 (State::AfterQuote, b'"') => self.state = State::Quoted,
-                (State::Outside, b'"') if self.begins_field(record, at, delimiter) => self.state = State::Quoted,
+                (State::Outside, b'"') if begins_field(before(record, at, delimiter, trim), delimiter) => {
+                    self.state = State::Quoted;
+                }
                 _ => self.state = State::Outside,
             }
         }
         None
     }
+}
 
-    /// Whether a field begins at `at`: the delimiter before it is not escaped.
-    fn begins_field(&self, record: &[u8], at: usize, delimiter: u8) -> bool {
-        match at.checked_sub(1) {
-            None => true,
-            Some(before) if record[before] != delimiter => false,
-            Some(before) => {
-                let backslashes = record[..before].iter().rev().take_while(|byte| **byte == b'\\').count();
-                backslashes % 2 == 0
-            }
+/// What is in front of `at`, without blanks that do not count.
+fn before(record: &[u8], at: usize, delimiter: u8, trim: bool) -> &[u8] {
+    let before = &record[..at];
+    let blanks = if trim { before.iter().rev().take_while(|byte| is_blank(**byte, delimiter)).count() } else { 0 };
+    &before[..at - blanks]
+}
+
+/// Whether a field begins behind `before`: the delimiter at its end is not escaped.
+fn begins_field(before: &[u8], delimiter: u8) -> bool {
+    match before {
+        [] => true,
+        [head @ .., last] if *last == delimiter => {
+            let backslashes = head.iter().rev().take_while(|byte| **byte == b'\\').count();
+            backslashes % 2 == 0
         }
+        _ => false,
     }
+}
+
+/// A space or a tab that is not the delimiter.
+pub(super) fn is_blank(byte: u8, delimiter: u8) -> bool {
+    matches!(byte, b' ' | b'\t') && byte != delimiter
 }
 
 /// What a backslash can escape: itself, a quote, the delimiter.
@@ -191,7 +216,8 @@ mod tests {
     #[test]
     fn ends_do_not_depend_on_how_the_bytes_arrive() {
         let csv = b"a,\"b\n\"\"c\"\r\n\r\nd,e\"f\rg,\"\"h\"\n,\"x\"\n\\\",\",\n\"";
-        for rule in [Rule::Lines, Rule::Csv { delimiter: b',', escapes: false }, Rule::Csv { delimiter: b',', escapes: true }] {
+        let of = |escapes, trim| Rule::Csv { delimiter: b',', escapes, trim };
+        for rule in [Rule::Lines, of(false, false), of(true, false), of(false, true), of(true, true)] {
             let whole = ends(rule, csv, csv.len());
             for piece in 1..csv.len() {
                 assert_eq!(ends(rule, csv, piece), whole, "{rule:?} in pieces of {piece}");
@@ -202,9 +228,9 @@ mod tests {
     #[test]
     fn a_backslash_escapes_a_quote_only_where_it_may() {
         let text = b"\"a\\\"\nb\",c\nd\n";
-        let strict = ends(Rule::Csv { delimiter: b',', escapes: false }, text, 100);
+        let strict = ends(Rule::Csv { delimiter: b',', escapes: false, trim: false }, text, 100);
         assert_eq!(strict, [&b"\"a\\\""[..], b"b\",c", b"d"]);
-        let lax = ends(Rule::Csv { delimiter: b',', escapes: true }, text, 100);
+        let lax = ends(Rule::Csv { delimiter: b',', escapes: true, trim: false }, text, 100);
         assert_eq!(lax, [&b"\"a\\\"\nb\",c"[..], b"d"]);
     }
 
@@ -230,13 +256,13 @@ mod tests {
             let bytes = [b"x\n".as_slice(), &bytes].concat();
             let mut judge = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes.as_slice());
             let expected = judge.byte_records().filter(|record| record.is_ok()).count();
-            let rule = Rule::Csv { delimiter: b',', escapes: false };
+            let rule = Rule::Csv { delimiter: b',', escapes: false, trim: false };
             prop_assert_eq!(ends(rule, &bytes, piece).len(), expected);
         }
 
         #[test]
         fn escaped_records_do_not_depend_on_how_the_bytes_arrive(bytes in csv_bytes(), piece in 1..20usize) {
-            let rule = Rule::Csv { delimiter: b',', escapes: true };
+            let rule = Rule::Csv { delimiter: b',', escapes: true, trim: false };
             prop_assert_eq!(ends(rule, &bytes, piece), ends(rule, &bytes, bytes.len()));
         }
     }

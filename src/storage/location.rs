@@ -90,6 +90,9 @@ impl FromStr for Location {
     /// # Errors
     /// What was found and what is allowed, as a lowercase fragment.
     fn from_str(text: &str) -> Result<Self, String> {
+        if text == "-" {
+            return Err("`-` is standard input, which is no folder: a folder of this name is `./-`".to_string());
+        }
         Ok(match split_url(text)? {
             Some((bucket, prefix)) => Self::s3(bucket, prefix),
             None => Self::Folder(PathBuf::from(text)),

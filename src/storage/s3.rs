@@ -98,8 +98,13 @@ impl S3 {
     }
 
     async fn ask(&self, name: &str, expect: Option<&str>) -> Result<GetObjectOutput, StorageError> {
+        self.ask_from(name, expect, 0).await
+    }
+
+    /// Asks for an object from this byte on.
+    async fn ask_from(&self, name: &str, expect: Option<&str>, from: u64) -> Result<GetObjectOutput, StorageError> {
         let request = self.client.get_object().bucket(&self.bucket).key(self.key(name)).set_if_match(expect.map(str::to_string));
-        match request.send().await {
+        match request.set_range((from > 0).then(|| format!("bytes={from}-"))).send().await {
             Ok(answer) => Ok(answer),
             Err(error) if status(&error) == Some(412) => {
                 let was = expect.unwrap_or("another version");
@@ -110,23 +115,43 @@ impl S3 {
         }
     }
 
+    /// An answer that breaks off is asked for again from where it did, as long as the object is the same and each answer brings
+    /// something.
     pub async fn download(&self, name: &str, to: &Path) -> Result<String, StorageError> {
         let writing = |error: std::io::Error| StorageError::from_io(&to.display().to_string(), &error).while_writing();
-        let answer = self.ask(name, None).await?;
-        let length = answer.content_length();
-        let etag = answer.e_tag().unwrap_or_default().to_string();
-        let mut body = answer.body;
+        let mut answer = self.ask(name, None).await?;
+        let (length, etag) = (answer.content_length(), answer.e_tag().unwrap_or_default().to_string());
         let mut file = tokio::io::BufWriter::with_capacity(1 << 18, tokio::fs::File::create(to).await.map_err(writing)?);
-        let mut written = 0;
-        while let Some(chunk) = body.try_next().await.map_err(|error| self.torn(name, &error))? {
-            file.write_all(&chunk).await.map_err(writing)?;
-            written += chunk.len() as i64;
-        }
-        file.flush().await.map_err(writing)?;
-        file.into_inner().sync_all().await.map_err(writing)?;
-        match length {
-            Some(length) if length != written => Err(self.torn(name, &format!("{written} of {length} bytes came"))),
-            _ => Ok(etag),
+        let mut written: u64 = 0;
+        loop {
+            let before = written;
+            let torn = loop {
+                match answer.body.try_next().await {
+                    Ok(Some(chunk)) => {
+                        file.write_all(&chunk).await.map_err(writing)?;
+                        written += chunk.len() as u64;
+                    }
+                    // A body that ends early with a polite end of the connection is not an error of the transport.
+                    Ok(None) => match length {
+                        Some(length) if length != written as i64 => break format!("{written} of {length} bytes came"),
+                        _ => {
+                            file.flush().await.map_err(writing)?;
+                            file.into_inner().sync_all().await.map_err(writing)?;
+                            return Ok(etag);
+                        }
+                    },
+                    Err(error) => break error.to_string(),
+                }
+            };
+            if written == before || etag.is_empty() {
+                return Err(self.torn(name, &torn));
+            }
+            answer = self.ask_from(name, Some(&etag), written).await?;
+            let range = answer.content_range().unwrap_or_default();
+            if !range.starts_with(&format!("bytes {written}-")) {
+                // Not every store that speaks S3 gives parts.
+                return Err(self.torn(name, &torn));
+            }
         }
     }
 

@@ -186,6 +186,10 @@ pub(super) fn absolute(text: &str, base: &Path) -> Result<String, String> {
             false => Err(format!("`{text}` is not a path: expected a path of this machine or `s3://bucket/…`")),
         };
     }
+    // Standard input.
+    if text == "-" {
+        return Ok(text.to_string());
+    }
     let mut text = text.strip_prefix("./").unwrap_or(text);
     let mut base = base;
     // The base has no links in it, so the folder above it is the one above it in its text.

@@ -10,7 +10,10 @@
 mod attempts;
 mod bad;
 mod csv;
+mod csv_damage;
+mod csv_sources;
 mod cut;
+mod failed_csv;
 mod full_disk;
 mod golden;
 mod house;

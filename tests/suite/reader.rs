@@ -270,10 +270,7 @@ async fn what_is_no_source_is_refused_in_words() {
         (json!({ "jsonl": { "source": "$/orders.csv/x" } }), "`$/orders.csv/x`: a part of the path is a file, not a folder"),
         (json!({ "objects": { "source": "$/orders.csv" } }), "`$/orders.csv` is a file, not a folder"),
         (json!({ "objects": { "source": "$/runs" } }), "`$/runs`: does not exist; hint: did you mean `$/run`?"),
-        (
-            json!({ "csv": { "source": "$/utf16.csv" } }),
-            "`utf16.csv` is UTF-16, not UTF-8 text; hint: iconv -f UTF-16 -t UTF-8 utf16.csv > utf8.txt",
-        ),
+        (json!({ "csv": { "source": "$/utf16.csv" } }), "`utf16.csv` is UTF-16, not UTF-8 text; hint: `encoding: utf-16`"),
         (
             json!({ "csv": { "source": "$/torn.csv" } }),
             "`torn.csv` ends inside a quote of the row that begins here, its row 1 (torn.csv:2:1); hint: close the quote; if the file was cut off, fetch it again",
@@ -292,7 +289,7 @@ async fn what_is_no_source_is_refused_in_words() {
         ),
         (
             json!({ "csv": { "source": "$/bytes.csv" } }),
-            "name 2 of the header is not UTF-8 (the first row of `bytes.csv`) (bytes.csv:1:1); hint: if the file has no header, give the names: `header: [id, name]`",
+            "name 2 of the header is not UTF-8 (the first row of `bytes.csv`) (bytes.csv:1:1); hint: if it is text, `encoding` says how it is written: `utf-8`, `utf-16`, `windows-1252`",
         ),
         (
             json!({ "json": { "source": "$/object.json" } }),

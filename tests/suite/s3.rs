@@ -112,12 +112,30 @@ async fn half_a_body_is_no_body() {
     server.fail(&[Fault::HalfTheBody]);
     let error = storage.get("a", None).await.map(|bytes| bytes.len()).unwrap_err();
     assert_eq!(error.kind(), StorageErrorKind::Transient, "{error}");
-    let target = tempfile::tempdir().unwrap();
-    server.fail(&[Fault::HalfTheBody]);
-    let error = storage.download("a", &target.path().join("a")).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_download_goes_on_where_it_broke_off() {
+    let server = S3Server::start().await;
+    let bytes: Vec<u8> = (0..100_000u32).map(|n| n as u8).collect();
+    server.put("a", bytes.clone());
+    let storage = open(&server, "").await;
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("a");
+    server.fail(&[Fault::HalfTheBody; 3]);
+    storage.download("a", &target).await.unwrap();
+    assert_eq!(std::fs::read(&target).unwrap(), bytes);
+    assert_eq!(server.requests().len(), 4);
+    // An answer that brings nothing is the last one.
+    server.fail(&[Fault::HalfTheBody; 20]);
+    let error = storage.download("a", &target).await.unwrap_err();
     assert_eq!(error.kind(), StorageErrorKind::Transient, "{error}");
-    storage.download("a", &target.path().join("a")).await.unwrap();
-    assert_eq!(std::fs::read(target.path().join("a")).unwrap(), vec![7u8; 100_000]);
+    server.fail(&[Fault::HalfTheBody]);
+    server.without_ranges();
+    let error = storage.download("a", &target).await.unwrap_err();
+    assert_eq!(error.kind(), StorageErrorKind::Transient, "{error}");
+    storage.download("a", &target).await.unwrap();
+    assert_eq!(std::fs::read(&target).unwrap(), bytes);
 }
 
 #[tokio::test]

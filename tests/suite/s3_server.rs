@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::header::{CONTENT_LENGTH, ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH, RETRY_AFTER};
+use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH, RANGE, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -48,6 +48,7 @@ struct State {
     objects: BTreeMap<String, Bytes>,
     faults: VecDeque<Fault>,
     requests: Vec<String>,
+    without_ranges: bool,
 }
 
 type Answer = Response<BoxBody<Bytes, io::Error>>;
@@ -108,6 +109,11 @@ impl S3Server {
         self.state().faults = faults.iter().copied().collect();
     }
 
+    /// Answers with whole objects whatever part is asked for, as some stores do.
+    pub fn without_ranges(&self) {
+        self.state().without_ranges = true;
+    }
+
     /// Method and path of every request so far.
     pub fn requests(&self) -> Vec<String> {
         self.state().requests.clone()
@@ -161,7 +167,11 @@ impl S3Server {
                     "PreconditionFailed",
                     "At least one of the pre-conditions did not hold",
                 ),
-                (Some(bytes), _) => object(&bytes, fault == Some(Fault::HalfTheBody)),
+                (Some(bytes), _) => {
+                    let range = header(RANGE).filter(|_| !state.without_ranges);
+                    let from = range.map(|range| range["bytes=".len()..range.len() - 1].parse().unwrap());
+                    object(&bytes, from, fault == Some(Fault::HalfTheBody))
+                }
             },
             Method::PUT => {
                 if found.is_some() && header(IF_NONE_MATCH).as_deref() == Some("*") {
@@ -216,7 +226,8 @@ fn etag(bytes: &[u8]) -> String {
     format!("\"{hash:032x}\"")
 }
 
-fn object(bytes: &Bytes, half: bool) -> Answer {
+fn object(whole: &Bytes, from: Option<usize>, half: bool) -> Answer {
+    let bytes = whole.slice(from.unwrap_or(0)..);
     let part = bytes.slice(..if half { bytes.len() / 2 } else { bytes.len() });
     let data = stream::iter([Ok(Frame::data(part))]);
     // What was written is sent when the body is waited for; an error at once would take the head of the answer with it.
@@ -227,7 +238,12 @@ fn object(bytes: &Bytes, half: bool) -> Answer {
     let frames = data.chain(broken).take(if half { 2 } else { 1 });
     let mut answer = Response::new(BodyExt::boxed(StreamBody::new(frames)));
     answer.headers_mut().insert(CONTENT_LENGTH, bytes.len().into());
-    answer.headers_mut().insert(ETAG, etag(bytes).parse().unwrap());
+    answer.headers_mut().insert(ETAG, etag(whole).parse().unwrap());
+    if let Some(from) = from {
+        *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let range = format!("bytes {from}-{}/{}", whole.len() - 1, whole.len());
+        answer.headers_mut().insert(CONTENT_RANGE, range.parse().unwrap());
+    }
     answer
 }
 
