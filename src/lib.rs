@@ -89,7 +89,7 @@ pub use error::{Error, ErrorKind, Place, Result};
 pub use event::{Event, Observer, Progress, Unobserved};
 pub use expression::Setting;
 pub use item::{Item, ItemKey};
-pub use job::{Attempt, ConfigError, Job, JobError, Jobs, Keys, Repeat, Setup, Within, Work};
+pub use job::{Attempt, ConfigError, Ending, Job, JobError, Jobs, Keys, Repeat, Setup, Within, Work};
 pub use job::{Call, OnUnknown, Probed, Sender, Sent, StepPolicy, StepRepeat};
 pub use local::{Run, Session, StateFolder};
 pub use outcome::{Counts, Failure, ItemStatus, Outcome, RunStatus, Tolerance};

@@ -3,6 +3,7 @@
 //! - [`workflow`]: the workflow file, every setting of it
 //! - [`running`]: running, stopping, resuming, redriving; what is printed and where runs are kept
 //! - [`images`]: the job `image_resize`
+//! - [`csv`]: the job `csv_import`
 //! - [`job`]: writing a job of one's own
 //! - [`guarantees`]: what is promised, and the limits of it
 //! - [`compare`]: how it compares
@@ -11,6 +12,9 @@
 
 #[doc = include_str!("compare.md")]
 pub mod compare {}
+
+#[doc = include_str!("csv.md")]
+pub mod csv {}
 
 #[doc = include_str!("guarantees.md")]
 pub mod guarantees {}

@@ -57,6 +57,9 @@ impl LocalDesk {
 
 impl Desk for LocalDesk {
     fn beginning(&self, batch: &Batch, repeat: Repeat) -> Begun {
+        if repeat == Repeat::Recorded {
+            return Begun::Unmarked;
+        }
         let (Some(first), Some(last)) = (batch.items.first(), batch.items.last()) else { return Begun::Each };
         let has_gaps = last.index - first.index + 1 != batch.items.len() as u64;
         if self.one_by_one || has_gaps || repeat == Repeat::Unsafe {
@@ -104,7 +107,7 @@ impl Desk for LocalDesk {
                     let (sender, receiver) = oneshot::channel();
                     (Some(sender), Some(receiver))
                 }
-                Repeat::Safe | Repeat::Keyed | Repeat::Steps => (None, None),
+                Repeat::Safe | Repeat::Keyed | Repeat::Steps | Repeat::Recorded => (None, None),
             };
             let Ended { outcome, attempts, .. } = ended;
             let note = Note { item: item.index, key: item.key.clone(), outcome, attempts, durable };

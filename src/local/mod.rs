@@ -8,6 +8,7 @@ mod control;
 mod cut;
 mod desk;
 mod dry_run;
+mod ending;
 mod feeder;
 mod map_run;
 mod marks;
@@ -22,6 +23,7 @@ mod session;
 mod state;
 mod stop;
 
+pub(crate) use dry_run::first_items;
 pub use dry_run::{Preview, dry_run};
 pub use redrive::Redrive;
 pub use results::{ItemResult, Results};

@@ -43,11 +43,13 @@ pub(super) fn after_crash(record: &mut Record, marks: &Marks, left: &Left, repea
                     "Worker.Crashed",
                     "the process died while the item was in flight; its effect may have happened",
                 )),
-                Repeat::Safe | Repeat::Keyed | Repeat::Steps if crashes >= CRASHES_UNTIL_FAILED => Outcome::Failed(Failure::new(
-                    "Worker.Crashed",
-                    format!("the process died {crashes} times while the item was in flight, twice with nothing beside it"),
-                )),
-                Repeat::Safe | Repeat::Keyed | Repeat::Steps => continue,
+                Repeat::Safe | Repeat::Keyed | Repeat::Steps | Repeat::Recorded if crashes >= CRASHES_UNTIL_FAILED => {
+                    Outcome::Failed(Failure::new(
+                        "Worker.Crashed",
+                        format!("the process died {crashes} times while the item was in flight, twice with nothing beside it"),
+                    ))
+                }
+                Repeat::Safe | Repeat::Keyed | Repeat::Steps | Repeat::Recorded => continue,
             };
             end(db, item, &outcome, crashes)?;
         }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::control::Control;
 use super::cut::{Cut, Cutter};
 use super::desk::LocalDesk;
+use super::ending::will_finish;
 use super::feeder::{Feeder, Wanted};
 use super::map_run::MapRun;
 use super::marks::Marks;
@@ -80,12 +81,16 @@ impl Run {
     }
 
     fn begin_session(&mut self) -> Result<i64> {
+        let will = self.kind.finishes && (self.input()?.is_none() || self.record.counts()?.pending > 0);
         Control::at(self.folder.control_path()).begin()?;
         self.record.write("be written", |db| {
             db.execute("INSERT INTO sessions (began_ms, last_ms) VALUES (?1, ?1)", params![now_ms()])?;
             let number = db.last_insert_rowid();
             db.execute("DELETE FROM facts WHERE name = 'stopped'", [])?;
             set_fact(db, GOING_ON, &number)?;
+            if will {
+                will_finish(db)?;
+            }
             Ok(number)
         })
     }
@@ -97,10 +102,14 @@ impl Run {
         if listed.is_some() && self.record.counts()?.pending == 0 {
             // Nothing to do needs nothing: neither the source nor what the job opens. Only a session that was cut off may have left
             // something where the job writes, which is swept away once it is open; if it cannot be, it is not there to be swept.
-            if let (true, Ok(job)) = (cut_off, self.make_job(&setup)) {
+            self.tell_list(&session)?;
+            if self.is_unfinished()? {
+                let job = self.make_job(&setup)?;
+                job.ready().await.map_err(|error| unready(&error))?;
+                self.finish(&job, &session).await?;
+            } else if let (true, Ok(job)) = (cut_off, self.make_job(&setup)) {
                 let _ = job.ready().await;
             }
-            self.tell_list(&session)?;
             return marks.settle().map(|()| None).map_err(|error| self.unwritable(&error));
         }
         let job = self.make_job(&setup)?;
@@ -120,7 +129,10 @@ impl Run {
         }
         self.tell_list(&session)?;
         let marks = Arc::new(marks);
-        let why = self.map(session, job, input, Arc::clone(&marks), number).await?;
+        let why = self.map(&session, Arc::clone(&job), input, Arc::clone(&marks), number).await?;
+        if !matches!(why, Some(Why::Trouble(_))) && self.is_unfinished()? {
+            self.finish(&job, &session).await?;
+        }
         match (marks.settle(), &why) {
             // The first trouble is the one to tell.
             (Ok(()), _) | (Err(_), Some(Why::Trouble(_))) => Ok(why),
@@ -193,7 +205,7 @@ impl Run {
 
     async fn map(
         &mut self,
-        session: Session,
+        session: &Session,
         job: Arc<dyn AnyJob>,
         input: Input,
         marks: Arc<Marks>,
@@ -210,7 +222,7 @@ impl Run {
         };
         let path = self.folder.record_path();
         let one_by_one = self.record.has_crashed()?;
-        let (recorder, notes) = Recorder::start(Record::open(&path)?, number, stopping, session.observer)?;
+        let (recorder, notes) = Recorder::start(Record::open(&path)?, number, stopping, Arc::clone(&session.observer))?;
         let worker_settings = WorkerSettings {
             workflow: self.workflow.name.as_str().into(),
             run: self.id().into(),
@@ -224,7 +236,7 @@ impl Run {
             selection: Selection::new(&settings.items, &input, &self.bound.params),
             input: input.open(self.folder.path())?,
             cutter: Cutter::of(&settings.batch),
-            wanted: Wanted { limit: session.limit, only: session.only },
+            wanted: Wanted { limit: session.limit, only: session.only.clone() },
             notes: notes.clone(),
             stop: stop.clone(),
         };

@@ -147,6 +147,7 @@ impl Worker {
         match desk.beginning(batch, self.repeat) {
             Begun::Together(mark) => return Some(vec![mark]),
             Begun::Stopped => return None,
+            Begun::Unmarked => return Some(Vec::new()),
             Begun::Each => {}
         }
         let mut marks = Vec::with_capacity(batch.items.len());
@@ -230,7 +231,7 @@ impl Worker {
     /// An item that did not come to its own end: failed, unless it may have had an effect that must not be repeated.
     fn cut_off(&self, failure: Failure) -> Outcome {
         match self.repeat {
-            Repeat::Safe | Repeat::Keyed | Repeat::Steps => Outcome::Failed(failure),
+            Repeat::Safe | Repeat::Keyed | Repeat::Steps | Repeat::Recorded => Outcome::Failed(failure),
             Repeat::Unsafe => Outcome::Unknown(failure),
         }
     }

@@ -24,6 +24,8 @@ pub(crate) enum Begun {
     Together(usize),
     /// Each item when it is started.
     Each,
+    /// Not at all: what was done before a crash is seen where it was done.
+    Unmarked,
     /// Nothing may be started any more.
     Stopped,
 }

@@ -125,12 +125,13 @@ impl Worker {
             self.run_whole(batch, desk).await;
             return;
         }
-        let place = match desk.beginning(batch, self.repeat) {
+        let begun = desk.beginning(batch, self.repeat);
+        let place = match begun {
             Begun::Together(place) => Some(place),
-            Begun::Each => None,
+            Begun::Each | Begun::Unmarked => None,
             Begun::Stopped => return,
         };
-        let each = place.is_none();
+        let each = begun == Begun::Each;
         let mut kept = true;
         let mut waiting = batch.items.iter();
         let mut running: FuturesUnordered<_> =

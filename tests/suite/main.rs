@@ -14,6 +14,8 @@ mod cut;
 mod full_disk;
 mod golden;
 mod house;
+mod import_postgres;
+mod import_sqlite;
 mod plugin;
 mod prune;
 mod reader;
