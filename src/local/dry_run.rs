@@ -125,6 +125,7 @@ fn look_at(row: &Row<'_>, selection: &Selection, bound: &Bound, publisher: Optio
 ///
 /// # Errors
 /// The source cannot be read.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) async fn first_items(items: &ItemsConfig, shown: &str, most: usize) -> Result<Vec<Value>> {
     let scratch = Scratch::new()?;
     let input = reader::freeze(items, &Storages::new("sample"), &scratch.0, shown).await?;

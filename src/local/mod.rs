@@ -23,6 +23,7 @@ mod session;
 mod state;
 mod stop;
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) use dry_run::first_items;
 pub use dry_run::{Preview, dry_run};
 pub use redrive::Redrive;

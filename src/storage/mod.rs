@@ -72,6 +72,7 @@ impl Storages {
     }
 
     /// What was given to [`Storages::new`]: of a run, a name that no other run of whatever state folder has.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn scratch(&self) -> &str {
         &self.0.scratch
     }

@@ -19,6 +19,7 @@ use crate::job::{Attempt, ConfigError, Ending, Job, JobError, Repeat, Setup, Wit
 pub struct CsvImport {
     plan: Arc<Plan>,
     database: Database,
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only PostgreSQL has several connections that write"))]
     max_connections: usize,
     target: OnceCell<Box<dyn Target>>,
 }
@@ -40,10 +41,6 @@ impl CsvImport {
     }
 
     async fn open(&self) -> Result<Box<dyn Target>, JobError> {
-        #[cfg_attr(
-            not(all(feature = "sqlite", feature = "postgres")),
-            allow(unused_variables, reason = "of a database left out")
-        )]
         match &self.database {
             #[cfg(feature = "sqlite")]
             Database::Sqlite(path) => {

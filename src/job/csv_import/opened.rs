@@ -1,6 +1,7 @@
 //! [`Opened`]: a database with its layout, its writers and what sessions before this one wrote.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::connection::DbError;
 use super::layout::Layout;
@@ -10,10 +11,14 @@ use super::ranges::Ranges;
 use super::rows::Rows;
 use super::target::{Answer, Driver, Encode, Refused, Target};
 use super::writer::{self, Writers};
-use crate::job::{Ending, JobError};
+use crate::job::{Ending, JobError, JobErrorKind};
 
 /// The place of the connection that works at the end, beside those that write.
 const LAST: usize = 1000;
+
+/// How often the end is tried, and the wait between: a server may be being restarted.
+const TRIES: u32 = 10;
+const BETWEEN: Duration = Duration::from_secs(2);
 
 /// An open target.
 pub(super) struct Opened<D: Driver> {
@@ -42,6 +47,13 @@ impl<D: Driver> Opened<D> {
     }
 }
 
+impl<D: Driver> Opened<D> {
+    async fn try_to_finish(&self, ending: &Ending<'_>) -> Result<(), JobError> {
+        let mut connection = writer::connect(&*self.driver, &self.layout, LAST).await?;
+        Merge { connection: &mut connection, layout: &self.layout, plan: &self.plan, ending }.finish().await
+    }
+}
+
 impl<D: Driver> Target for Opened<D> {
     fn encoder(&self) -> &dyn Encode {
         &self.encoder
@@ -57,8 +69,18 @@ impl<D: Driver> Target for Opened<D> {
 
     fn finish<'a>(&'a self, ending: &'a Ending<'a>) -> Answer<'a, Result<(), JobError>> {
         Box::pin(async move {
-            let mut connection = writer::connect(&*self.driver, &self.layout, LAST).await?;
-            Merge { connection: &mut connection, layout: &self.layout, plan: &self.plan, ending }.finish().await
+            let mut tries = 0;
+            loop {
+                let error = match self.try_to_finish(ending).await {
+                    Ok(()) => return Ok(()),
+                    Err(error) => error,
+                };
+                tries += 1;
+                if error.kind != JobErrorKind::Transient || tries == TRIES {
+                    return Err(error);
+                }
+                tokio::time::sleep(BETWEEN).await;
+            }
         })
     }
 }
