@@ -1,5 +1,7 @@
 //! [`Answer`]: what answered one request; [`NoAnswer`]: why nothing did. The values of calls to others.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 /// What answered a request, whole: what is redacted is out of it already.
@@ -17,6 +19,17 @@ impl Answer {
     /// The first header field of this name, given in lowercase.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// How long `Retry-After` asks to wait, given in seconds or as a date; `now_ms` is in milliseconds since 1970. What is neither
+    /// says nothing.
+    pub(crate) fn retry_after(&self, now_ms: i64) -> Option<Duration> {
+        let text = self.header("retry-after")?.trim();
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return text.parse().ok().map(Duration::from_secs);
+        }
+        let since_1970 = httpdate::parse_http_date(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Some(since_1970.saturating_sub(Duration::from_millis(u64::try_from(now_ms).ok()?)))
     }
 }
 
@@ -40,4 +53,24 @@ pub enum NoAnswer {
     Surroundings(String),
     /// It was never sent: this request is not allowed or cannot be made, such as one to an address that is refused.
     Refused(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_and_nothing_else() {
+        let now_ms = 784_111_777_000; // Sun, 06 Nov 1994 08:49:37 GMT
+        let asked = |text: &str| {
+            Answer { status: 429, headers: vec![("retry-after".into(), text.into())], body: Bytes::new() }.retry_after(now_ms)
+        };
+        assert_eq!(asked("120"), Some(Duration::from_secs(120)));
+        assert_eq!(asked(" 0 "), Some(Duration::ZERO));
+        assert_eq!(asked("Sun, 06 Nov 1994 08:50:37 GMT"), Some(Duration::from_secs(60)));
+        assert_eq!(asked("Sun, 06 Nov 1994 08:48:37 GMT"), Some(Duration::ZERO));
+        for nothing in ["", "soon", "-3", "1.5", "99999999999999999999999"] {
+            assert_eq!(asked(nothing), None, "{nothing}");
+        }
+    }
 }

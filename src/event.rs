@@ -1,10 +1,13 @@
 //! [`Event`]: what can be seen of a run while it goes on, and [`Observer`], who sees it.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::item::ItemKey;
+use crate::lane::{Calls, Lanes};
 use crate::outcome::{Counts, Outcome};
 use crate::report::Report;
 
@@ -25,8 +28,12 @@ pub enum Event {
     Listed {
         /// How the items stand now: all pending in a new run.
         counts: Counts,
-        /// How many batches there are.
+        /// How many batches there are; with lanes, how many bundles of them.
         batches: u64,
+        /// How the items lie in lanes, if they are in order.
+        lanes: Option<Lanes>,
+        /// How many calls what is pending makes at least, if the job calls others.
+        calls: Option<Calls>,
     },
     /// Something that the user should know and that stops nothing.
     Warning(String),
@@ -41,8 +48,31 @@ pub enum Event {
         /// After how many tries.
         attempts: u32,
     },
+    /// Calls to a host wait, because it asked for a pause or is away; told when it begins, at most once a second, and when it is
+    /// over. Waits of less than a second and those that only keep the rate are not told.
+    Waiting(Waiting),
     /// The run came to its end or was stopped.
     Finished(Report),
+}
+
+/// What calls to a host wait for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Waiting {
+    /// The host, with its port if that is not the usual one.
+    pub host: Arc<str>,
+    /// Why, in a few words: `429, Retry-After`, `connection refused`.
+    pub why: String,
+    /// Whether it is away and tried again now and then. If not, it asked for a pause.
+    pub away: bool,
+    /// How long that has lasted.
+    pub lasted: Duration,
+    /// How long until the pause ends, or until the host is tried again; nothing while it is tried.
+    pub left: Duration,
+    /// How many calls wait. Each item waits with one call at most.
+    pub calls: u64,
+    /// Whether it is over.
+    pub over: bool,
 }
 
 /// How far a run is.

@@ -60,16 +60,38 @@ pub(crate) fn json_len(value: &Value) -> usize {
     counter.0
 }
 
-/// The key of one effect: SHA-256 over the names, each with its length in front, as 43 characters of base64url.
-///
-/// With `run` it is that of this run alone.
-pub(crate) fn effect_key(workflow: &str, run: Option<&str>, item: &str, step: &str) -> String {
+/// What one effect is: a call of a step of an item or of a lane. Two that differ in anything are two effects.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Effect<'a> {
+    pub workflow: &'a str,
+    /// The run, where the item's key means something else in another one.
+    pub run: Option<&'a str>,
+    /// The item's key, or the lane's.
+    pub item: &'a str,
+    /// Whether it belongs to the lane of this name.
+    pub lane: bool,
+    pub step: &'a str,
+    /// Which call of the step, from 0.
+    pub call: u32,
+    /// How often the key was made anew.
+    pub generation: u32,
+}
+
+/// The key of one effect: SHA-256 over what it is, each name with its length in front, as 43 characters of base64url.
+pub(crate) fn effect_key(effect: &Effect<'_>) -> String {
     use sha2::{Digest, Sha256};
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut hash = Sha256::new();
-    for part in [workflow, item, step].into_iter().chain(run) {
+    for part in [effect.workflow, effect.item, effect.step].into_iter().chain(effect.run) {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part.as_bytes());
+    }
+    if (effect.lane, effect.call, effect.generation) != (false, 0, 0) {
+        // No name is this long.
+        hash.update(u64::MAX.to_le_bytes());
+        hash.update([u8::from(effect.lane)]);
+        hash.update(effect.call.to_le_bytes());
+        hash.update(effect.generation.to_le_bytes());
     }
     let digest = hash.finalize();
     let mut text = String::with_capacity(43);
@@ -84,16 +106,28 @@ pub(crate) fn effect_key(workflow: &str, run: Option<&str>, item: &str, step: &s
 
 #[cfg(test)]
 mod tests {
-    use super::effect_key;
+    use super::{Effect, effect_key};
 
     #[test]
     fn an_effect_key_is_stable_and_its_parts_do_not_run_into_each_other() {
-        let key = effect_key("bill", None, "o1", "invoice");
-        assert_eq!(key.len(), 43);
-        assert_eq!(key, effect_key("bill", None, "o1", "invoice"));
-        assert_ne!(key, effect_key("bil", None, "lo1", "invoice"));
-        assert_ne!(key, effect_key("bill", Some("r1"), "o1", "invoice"));
-        assert_ne!(effect_key("bill", Some("r2"), "o1", "invoice"), effect_key("bill", Some("r1"), "o1", "invoice"));
-        assert!(key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+        let effect = Effect { workflow: "bill", run: None, item: "o1", lane: false, step: "invoice", call: 0, generation: 0 };
+        // It never changes: the other side knows it.
+        assert_eq!(effect_key(&effect), "JCkweEJl5Bbyh5G-IIjcqqEAoyXnER77YL_iyxYX5kc");
+        let keys = [
+            effect,
+            Effect { workflow: "bil", item: "lo1", ..effect },
+            Effect { run: Some("r1"), ..effect },
+            Effect { run: Some("r2"), ..effect },
+            Effect { lane: true, ..effect },
+            Effect { call: 1, ..effect },
+            Effect { generation: 1, ..effect },
+            Effect { run: Some("r1"), generation: 1, ..effect },
+        ]
+        .map(|effect| effect_key(&effect));
+        for (n, key) in keys.iter().enumerate() {
+            assert_eq!(key.len(), 43);
+            assert!(key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+            assert!(!keys[..n].contains(key), "{n}");
+        }
     }
 }

@@ -53,6 +53,7 @@
 //! }
 //! ```
 
+mod base64;
 mod batch;
 mod call;
 mod cli;
@@ -63,6 +64,8 @@ pub mod expression;
 pub mod guide;
 mod item;
 pub mod job;
+mod lane;
+mod lanes;
 mod ledger;
 pub mod limits;
 pub mod local;
@@ -72,8 +75,11 @@ mod outcome;
 mod permits;
 mod rate;
 pub mod reader;
+mod redact;
+mod rehearsal;
 mod report;
 mod retry;
+mod scrub;
 mod secrets;
 pub mod storage;
 pub mod units;
@@ -86,15 +92,17 @@ use std::process::ExitCode;
 pub use batch::Batch;
 pub use call::{Answer, NoAnswer};
 pub use error::{Error, ErrorKind, Place, Result};
-pub use event::{Event, Observer, Progress, Unobserved};
+pub use event::{Event, Observer, Progress, Unobserved, Waiting};
 pub use expression::Setting;
 pub use item::{Item, ItemKey};
 pub use job::{Attempt, ConfigError, Ending, Job, JobError, Jobs, Keys, Repeat, Setup, Within, Work};
 pub use job::{Call, OnUnknown, Probed, Sender, Sent, StepPolicy, StepRepeat};
+pub use lane::{Calls, Lanes};
 pub use local::{Run, Session, StateFolder};
 pub use outcome::{Counts, Failure, ItemStatus, Outcome, RunStatus, Tolerance};
 pub use rate::{Outage, Rate, Rates};
-pub use report::Report;
+pub use redact::Redact;
+pub use report::{Report, UnknownCall};
 pub use retry::{Jitter, Retry};
 pub use secrets::SecretSource;
 pub use worker::{Trial, Tried};

@@ -25,13 +25,15 @@ pub struct Rate {
 #[serde(deny_unknown_fields, default)]
 pub struct Rates {
     /// Calls to one host in a time, such as `50/s`, `600/m` or `1000/h`: in any second no more than this and `burst`.
-    #[serde(with = "crate::units::optional_rate")]
+    #[serde(with = "crate::units::optional_rate", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "crate::units::RateText")]
     pub limit: Option<f64>,
     /// Calls that may come at once after a pause. Default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000), with = "u32")]
     pub burst: Option<u32>,
     /// Hosts that differ, by name (`api.example.com`, or `api.example.com:8443` for a port of its own).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub hosts: BTreeMap<String, Rate>,
 }
 
@@ -41,6 +43,49 @@ impl Rates {
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
         let own = self.hosts.get(host).or_else(|| self.hosts.get(name)).copied();
         own.or_else(|| self.limit.map(|limit| Rate { limit, burst: self.burst.unwrap_or(1) }))
+    }
+
+    /// These, with other limits in place of some. Bursts stay.
+    pub(crate) fn with(&self, asked: &AskedRates) -> Self {
+        let mut rates = self.clone();
+        rates.limit = asked.limit.map(|limit| limit.0).or(rates.limit);
+        for (host, limit) in &asked.hosts {
+            let burst = self.of(host).map_or(self.burst.unwrap_or(1), |rate| rate.burst);
+            rates.hosts.insert(host.clone(), Rate { limit: limit.0, burst });
+        }
+        rates
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.limit.is_none() && self.hosts.is_empty()
+    }
+}
+
+/// Limits that were asked for while a run went on, by `fanfold throttle --rate`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AskedRates {
+    /// That of all hosts which have none of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<Limit>,
+    /// Those of single hosts.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    hosts: BTreeMap<String, Limit>,
+}
+
+/// Calls a second, written as `50/s`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Limit(#[serde(with = "crate::units::rate")] f64);
+
+impl AskedRates {
+    /// Asks for a limit of one host or of all that have none of their own; `None` takes back what was asked.
+    pub fn ask(&mut self, host: Option<&str>, limit: Option<f64>) {
+        match (host, limit.map(Limit)) {
+            (None, limit) => self.limit = limit,
+            (Some(host), Some(limit)) => drop(self.hosts.insert(host.to_ascii_lowercase(), limit)),
+            (Some(host), None) => drop(self.hosts.remove(&host.to_ascii_lowercase())),
+        }
     }
 }
 
@@ -62,4 +107,41 @@ impl Default for Outage {
 
 fn one() -> u32 {
     1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_read_as_they_were_written() {
+        let own = [("own.example.com".to_string(), Rate { limit: 5.0, burst: 9 })].into();
+        for rates in [Rates::default(), Rates { limit: Some(50.0), burst: Some(3), hosts: own }] {
+            let json = serde_json::to_string(&rates).unwrap();
+            assert_eq!(serde_json::from_str::<Rates>(&json).unwrap(), rates, "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_stands_in_place_of_the_workflows_limit_until_it_is_taken_back() {
+        let own = [("own.example.com".to_string(), Rate { limit: 5.0, burst: 9 })].into();
+        let said = Rates { limit: Some(50.0), burst: Some(3), hosts: own };
+        let rate = |rates: &Rates, host| rates.of(host).map(|rate| (rate.limit, rate.burst));
+        let mut asked = AskedRates::default();
+        assert_eq!(said.with(&asked), said);
+        asked.ask(None, Some(20.0));
+        asked.ask(Some("A.example.com:8443"), Some(100.0));
+        let json = serde_json::to_string(&asked).unwrap();
+        assert_eq!(json, r#"{"limit":"20/s","hosts":{"a.example.com:8443":"100/s"}}"#);
+        let rates = said.with(&serde_json::from_str(&json).unwrap());
+        assert_eq!(rate(&rates, "a.example.com:443"), Some((20.0, 3)));
+        assert_eq!(rate(&rates, "a.example.com:8443"), Some((100.0, 3)));
+        assert_eq!(rate(&rates, "own.example.com:443"), Some((5.0, 9)));
+        asked.ask(Some("own.example.com"), Some(7.0));
+        assert_eq!(rate(&said.with(&asked), "own.example.com:443"), Some((7.0, 9)));
+        for host in [None, Some("a.example.com:8443"), Some("own.example.com")] {
+            asked.ask(host, None);
+        }
+        assert_eq!(said.with(&asked), said);
+    }
 }

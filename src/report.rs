@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use crate::lane::Lanes;
 use crate::outcome::{Counts, RunStatus};
 
 /// How a run stands: its verdict and its counts.
@@ -17,8 +18,11 @@ pub struct Report {
     pub status: RunStatus,
     /// Items by state.
     pub items: Counts,
-    /// How many batches the input was cut into.
+    /// How many batches the input was cut into; with lanes, how many bundles of them.
     pub batches: u64,
+    /// How the items lie in lanes, if they are in order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lanes: Option<Lanes>,
     /// All tries at all items.
     pub attempts: u64,
     /// Time spent on it, over all its sessions, in milliseconds.
@@ -27,6 +31,20 @@ pub struct Report {
     /// Why it stopped before its end, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
+    /// The first calls that may have had their effect, for a person to decide.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unknown_calls: Vec<UnknownCall>,
+}
+
+/// A call that may have had its effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnknownCall {
+    /// The item's key.
+    pub item: String,
+    /// The step.
+    pub step: String,
+    /// Which call of the step, from 0.
+    pub call: u32,
 }
 
 fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

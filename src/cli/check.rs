@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::Surroundings;
+use super::{Surroundings, report};
 use crate::error::{Error, Result};
 use crate::observe::{JsonLines, say};
 use crate::workflow::Workflow;
@@ -24,8 +24,14 @@ impl Check {
         for file in &self.files {
             match Workflow::load(file, &at.jobs) {
                 Ok(workflow) => {
+                    for warning in workflow.warnings() {
+                        say(format_args!("warning: {warning}"));
+                    }
                     if at.json {
-                        JsonLines::line(&json!({ "event": "checked", "file": file, "workflow": workflow.name }));
+                        let warnings: Vec<_> = workflow.warnings().iter().map(report::warning).collect();
+                        JsonLines::line(
+                            &json!({ "event": "checked", "file": file, "workflow": workflow.name, "warnings": warnings }),
+                        );
                     } else {
                         say(format_args!("{}: no mistake found", at.shown(file).display()));
                     }

@@ -128,6 +128,12 @@ fn settings(schema: &Value, of: &Value, path: &str, depth: usize, entries: &mut 
         }
         settings(schema, target, &path, depth + 1, entries);
     }
+    // What stands in a list or under names of one's own: `steps.timeout`, `rate.hosts.limit`.
+    for inner in [&of["items"], &of["additionalProperties"]] {
+        if let Some(inner) = at_path(schema, inner) {
+            settings(schema, inner, path, depth + 1, entries);
+        }
+    }
 }
 
 fn description(schema: &Value) -> &str {

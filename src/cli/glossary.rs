@@ -19,10 +19,63 @@ pub(super) const WORDS: &[(&str, &str)] = &[
         "How an item ended: succeeded, skipped (left out on purpose), failed (with an error name and a cause), unknown (an effect may \
          have happened) or blocked. An item that has not ended is pending. The total is their sum, always.",
     ),
+    ("step", "One of the calls of a chain, in order. Each names what the steps before it captured: `steps.NAME.CAPTURE`."),
+    (
+        "call",
+        "One request of a step. Most steps make one; each page and each poll is another. Every one of them counts against the rate.",
+    ),
+    (
+        "lane",
+        "All items with one `order.by`, strictly in input order: an item begins when the one before it has ended, and sees its output as \
+         `previous`. Lanes run beside one another.",
+    ),
+    (
+        "ledger",
+        "What was sent and what was answered, for every item, step and call. A call is in it before it is sent, and its answer before it \
+         is judged, so that nothing is lost and nothing is repeated blindly.",
+    ),
+    (
+        "permit",
+        "The leave to make one call now, by the rate of its host. All runs of a user on one machine share one dispenser of them.",
+    ),
+    (
+        "outage",
+        "A host that refuses connections or answers 502 to 504. Everyone who calls it waits, it is asked again one call at a time, and \
+         nothing fails; after `outage.give_up_after` the run stops, resumable.",
+    ),
+    (
+        "unknown",
+        "How an item ended of which an effect may have happened: it was sent, and no answer says what came of it. It is never sent again \
+         by itself, and it stops its lane; `fanfold resolve` decides.",
+    ),
+    (
+        "blocked",
+        "How an item ended whose lane stopped before it. It was not begun. A redrive of the one before it goes on with it.",
+    ),
+    (
+        "resolve",
+        "Say what came of an unknown call: it happened, with the answer it would have had; it did not happen, so it is sent again with a \
+         new key; or it is given up.",
+    ),
+    (
+        "generation",
+        "Which idempotency key a call has: 0, and one more after a definite refusal or a `resolve --did-not-happen`. While a call is \
+         unknown its key stays, so that the other side knows it again.",
+    ),
     ("resume", "Go on with what is pending, after a stop or a crash. What ended is not touched."),
     (
         "redrive",
         "Run again what failed or was blocked, any time, as the items are now. Never what is unknown: an effect may have happened.",
+    ),
+    (
+        "unknown",
+        "A call was sent, or may have been, and there is no answer that settles it: its effect may have happened. Neither resume nor \
+         redrive sends it again. `fanfold results --unknown` shows what was sent; `fanfold resolve` says what became of it.",
+    ),
+    (
+        "ledger",
+        "The part of the record that keeps the calls to others. START is written before a call is sent, DONE with the answer before \
+         the answer is judged: after a crash an item goes on at the call where it was.",
     ),
     (
         "verdict",
@@ -35,13 +88,19 @@ pub(super) const WORDS: &[(&str, &str)] = &[
          of power; a finished item is not done again.",
     ),
     (
+        "secret",
+        "A password, token or key. It stands in no workflow: `secrets` says where it is kept, it is looked up when a session begins, and \
+         it is taken out of everything that is kept or shown.",
+    ),
+    (
         "state folder",
         "Where runs are kept: `--state-dir`, else FANFOLD_STATE, else the nearest `.fanfold` in the current folder or above it.",
     ),
     (
         "expression",
         "`{{ params.x }}` or `{{ item.Key | stem }}` in a value of the workflow. A value that is exactly one expression keeps its JSON \
-         type. An undefined name is an error. `params` may be named anywhere, `item` where the setting says so.",
+         type. An undefined name is an error. `params` may be named anywhere; `item`, `previous`, `steps`, `status`, `headers`, `body`, \
+         `pages` and `secrets` in the settings that know them.",
     ),
 ];
 
@@ -53,7 +112,8 @@ pub(super) const ERRORS: &[(&str, &str)] = &[
         "The job was told to slow down, until its retries were used up. Redrive it with a lower `max_concurrency`.",
     ),
     ("Job.Permanent", "The job said that no other try will succeed. Put right what the cause says, then redrive."),
-    ("Job.Unknown", "An effect may have happened. Neither resume nor redrive touches the item."),
+    ("Job.Unknown", "An effect may have happened. Neither resume nor redrive touches the item. `fanfold resolve` decides it."),
+    ("Item.GivenUp", "It was unknown, and somebody gave it up by `fanfold resolve --give-up`. A redrive leaves it alone."),
     (
         "Job.Panicked",
         "The job has a mistake of its own: it panicked at this item, at the place in its source that the cause names.",
@@ -75,6 +135,7 @@ pub(super) const ERRORS: &[(&str, &str)] = &[
     ("Output.TooLarge", "What the job said about it is more than 64 KiB of JSON."),
     (
         "Worker.Crashed",
-        "The process died four times with the item in flight, twice with nothing beside it: the item itself is what kills it. Put right what the job does with it, then redrive.",
+        "The process died four times with the item in flight, twice with nothing beside it: the item itself is what kills it. Put right what the job does with it, then redrive. \
+         Of a job whose calls are kept: it died with a call under way that may not be sent again (then the item is unknown), or eight times in a row with the same call.",
     ),
 ];

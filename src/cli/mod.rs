@@ -13,11 +13,13 @@ mod new;
 mod new_import;
 mod prune;
 mod report;
+mod resolve;
 mod results;
 mod run;
 mod schema;
 mod status;
 mod stop;
+mod test;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -63,6 +65,8 @@ struct Common {
 enum Verb {
     /// Find every mistake of workflows at once, without running anything
     Check(check::Check),
+    /// Play the tests of a workflow, without network and in virtual time
+    Test(test::Test),
     /// Explain a job, a setting, an error name or a word
     Explain(explain::Explain),
     /// Print the JSON Schema of workflows, for editors
@@ -75,9 +79,11 @@ enum Verb {
     Resume(run::Resume),
     /// Run again what failed, and nothing that succeeded
     Redrive(run::RedriveVerb),
+    /// Decide what is unknown: say whether it happened
+    Resolve(resolve::Resolve),
     /// Stop a run: nothing new is started, what is in flight ends
     Stop(stop::Stop),
-    /// Change how many batches a run works on at once, now and after a resume
+    /// Change how fast a run calls others or how much it does at once, now and after a resume
     Throttle(stop::Throttle),
     /// Show how runs stand
     Status(status::Status),
@@ -137,12 +143,14 @@ pub(crate) fn main(jobs: Jobs) -> ExitCode {
             let surroundings = Surroundings { jobs, here, json, state_dir: cli.common.state_dir.or_else(state_from_environment) };
             match cli.verb {
                 Verb::Check(verb) => verb.go(&surroundings),
+                Verb::Test(verb) => verb.go(&surroundings),
                 Verb::Explain(verb) => verb.go(&surroundings),
                 Verb::Schema(verb) => verb.go(&surroundings),
                 Verb::New(verb) => verb.go(&surroundings),
                 Verb::Run(verb) => verb.go(&surroundings),
                 Verb::Resume(verb) => verb.go(&surroundings),
                 Verb::Redrive(verb) => verb.go(&surroundings),
+                Verb::Resolve(verb) => verb.go(&surroundings),
                 Verb::Stop(verb) => verb.go(&surroundings),
                 Verb::Throttle(verb) => verb.go(&surroundings),
                 Verb::Status(verb) => verb.go(&surroundings),

@@ -1,14 +1,16 @@
 //! Errors and ends of runs as text, and as JSON where that is asked for.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use crate::error::{Error, ErrorKind};
-use crate::observe::{JsonLines, count, say, summary};
+use crate::error::{Error, ErrorKind, Place};
+use crate::observe::{JsonLines, count, say, shown, summary};
 use crate::outcome::RunStatus;
-use crate::report::Report;
+use crate::report::{Report, UnknownCall};
+use crate::workflow::Warning;
 
 pub(super) use crate::observe::data;
 
@@ -28,7 +30,7 @@ pub(super) fn called(state_dir: Option<&Path>) {
 
 /// The text with every command in it as it has to be typed here.
 pub(super) fn typed_here(text: &str) -> String {
-    const VERBS: [&str; 8] = ["resume", "redrive", "results", "status", "stop", "run", "explain", "check"];
+    const VERBS: [&str; 9] = ["resume", "redrive", "resolve", "results", "status", "stop", "run", "explain", "check"];
     let called = CALLED.get().map_or("fanfold", String::as_str);
     VERBS.iter().fold(text.to_string(), |text, verb| text.replace(&format!("fanfold {verb}"), &format!("{called} {verb}")))
 }
@@ -58,14 +60,50 @@ pub(super) fn object(error: &Error) -> Value {
     };
     json!({
         "event": "error", "kind": kind, "message": error.detail(), "hint": error.hint_text().map(typed_here),
-        "place": error.place().map(|place| json!({ "file": &*place.file, "line": place.line, "column": place.column })),
+        "place": error.place().map(place),
     })
+}
+
+/// Names what is unknown, with the command that decides it.
+pub(super) fn unknown(report: &Report) {
+    for UnknownCall { item, step, call } in &report.unknown_calls {
+        let (run, key) = (&report.run, quoted(item));
+        let which = if *call == 0 { String::new() } else { format!(" --call {call}") };
+        say(typed_here(&format!(
+            "unknown: {} at `{step}`; hint: fanfold resolve {run} {key} {step}{which} --happened JSON, --did-not-happen or --give-up",
+            shown(item)
+        )));
+    }
+    let named = report.unknown_calls.iter().map(|call| &call.item).collect::<HashSet<_>>().len() as u64;
+    if named > 0 && report.items.unknown > named {
+        let left = crate::observe::items(report.items.unknown - named);
+        say(typed_here(&format!("and {left} more; hint: fanfold results {} --unknown shows them all", report.run)));
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:#@%+=,".contains(c);
+    if !word.is_empty() && !word.starts_with('#') && word.chars().all(is_plain) {
+        return shown(word).to_string();
+    }
+    format!("'{}'", shown(word).to_string().replace('\'', "'\\''"))
+}
+
+/// A warning of a workflow as JSON.
+pub(super) fn warning(warning: &Warning) -> Value {
+    json!({ "message": warning.detail, "hint": warning.hint, "place": place(&warning.place) })
+}
+
+fn place(place: &Place) -> Value {
+    json!({ "file": &*place.file, "line": place.line, "column": place.column })
 }
 
 /// Tells people how a run ended and what they can do next; gives the exit code.
 pub(super) fn end(report: &Report) -> u8 {
     let id = &report.run;
     say(summary(report));
+    unknown(report);
     let items = &report.items;
     match report.status {
         RunStatus::Succeeded => {
@@ -80,7 +118,7 @@ pub(super) fn end(report: &Report) -> u8 {
             let next = if items.failed + items.blocked > 0 {
                 format!("fanfold results {id} --failed shows them, fanfold redrive {id} runs them again")
             } else {
-                format!("fanfold results {id} --unknown shows them")
+                format!("fanfold results {id} --unknown shows them, fanfold resolve {id} KEY STEP decides one")
             };
             say(typed_here(&format!(
                 "failed: {} not done, more than `tolerated_failure` allows; hint: {next}",

@@ -10,7 +10,7 @@ use super::{Surroundings, report};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::local::{Redrive, Run, RunFolder, Session, dry_run};
-use crate::observe::{JsonLines, Watcher, batches, count, items, say, shown};
+use crate::observe::{JsonLines, Watcher, calls, count, items, list, say, shown};
 use crate::outcome::RunStatus;
 use crate::workflow::{Bound, Workflow};
 
@@ -70,6 +70,9 @@ pub(super) struct RedriveVerb {
     /// Take the workflow file as it is now, where it was changed since the run began
     #[arg(long)]
     accept: bool,
+    /// With `order.on_failure: continue`: run failed items again although later ones of their lanes are done
+    #[arg(long)]
+    out_of_order: bool,
 }
 
 impl RunVerb {
@@ -145,7 +148,8 @@ impl RedriveVerb {
         if !self.accept && run.is_workflow_changed() {
             say(format_args!("note: the workflow file was changed since the run began; `--accept` takes it as it is now"));
         }
-        let redriven = run.redrive(&Redrive { batch: self.batch, accept: self.accept }, &at.jobs)?;
+        let redriven =
+            run.redrive(&Redrive { batch: self.batch, accept: self.accept, out_of_order: self.out_of_order }, &at.jobs)?;
         say(format_args!("{} to redrive", items(redriven)));
         work(run, None, None, at)
     }
@@ -263,17 +267,23 @@ fn preview(workflow: &Workflow, bound: &Bound, at: &Surroundings) -> Result<u8> 
             _ => String::new(),
         };
         report::data(format!("{} {}", shown(&item.key), shown(&what)).trim_end());
+        item.request
+            .iter()
+            .flat_map(|request| request.lines())
+            .for_each(|line| report::data(format!("  {}", shown(line)).trim_end()));
     }
     if preview.items > preview.first.len() as u64 {
         report::data(format!("and {} more", count(preview.items - preview.first.len() as u64)));
     }
     say(format_args!(
-        "{} in {}, {} left out, {} damaged; nothing was done",
-        items(preview.items),
-        batches(preview.batches),
+        "{}, {} left out, {} damaged; nothing was done",
+        list(preview.items, preview.batches, preview.lanes.as_ref()),
         count(preview.skipped),
         count(preview.failed)
     ));
+    if let Some(planned) = &preview.calls {
+        say(calls(planned));
+    }
     Ok(0)
 }
 

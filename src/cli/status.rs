@@ -9,7 +9,7 @@ use super::{Surroundings, report};
 use crate::error::{Error, Result};
 use crate::event::{Event, Progress};
 use crate::local::RunFolder;
-use crate::observe::{JsonLines, Watcher, say, summary};
+use crate::observe::{JsonLines, Watcher, rate_words, say, summary};
 use crate::outcome::RunStatus;
 
 /// Shows how all runs stand, or one of them.
@@ -29,6 +29,7 @@ impl Status {
             let id = at.run_or_newest(self.run.as_deref())?;
             return follow(&state.run(&id)?, at.json);
         }
+        let is_one = self.run.is_some();
         let ids = match self.run {
             Some(id) => vec![id],
             None => state.runs()?,
@@ -39,17 +40,26 @@ impl Status {
         let mut unreadable = Vec::new();
         for id in ids {
             // One record that cannot be read does not hide the other runs.
-            let report = match state.run(&id).and_then(|folder| folder.report()) {
-                Ok(report) => report,
+            let looked = state.run(&id).and_then(|folder| Ok((folder.report()?, folder.rates()?)));
+            let (report, rates) = match looked {
+                Ok(looked) => looked,
                 Err(error) => {
                     unreadable.push(error);
                     continue;
                 }
             };
             if at.json {
-                JsonLines::line(&serde_json::to_value(&report).unwrap_or(Value::Null));
+                let mut told = serde_json::to_value(&report).unwrap_or(Value::Null);
+                if let (Some(told), false) = (told.as_object_mut(), rates.is_empty()) {
+                    told.insert("rate".into(), serde_json::to_value(&rates).unwrap_or(Value::Null));
+                }
+                JsonLines::line(&told);
             } else {
-                report::data(format!("{id}  {}  {}  {}", report.workflow, report.status, summary(&report)));
+                let rates = rate_words(&rates).map(|words| format!("; {words}")).unwrap_or_default();
+                report::data(format!("{id}  {}  {}  {}{rates}", report.workflow, report.status, summary(&report)));
+                if is_one {
+                    report::unknown(&report);
+                }
             }
         }
         Error::all(unreadable).map_or(Ok(0), Err)
@@ -61,7 +71,7 @@ fn follow(folder: &RunFolder, json: bool) -> Result<u8> {
     let observer = watcher.observer();
     let mut report = folder.report()?;
     let mut last = Instant::now();
-    observer.see(&Event::Listed { counts: report.items, batches: report.batches });
+    observer.see(&Event::Listed { counts: report.items, batches: report.batches, lanes: report.lanes.clone(), calls: None });
     while report.status == RunStatus::Running {
         std::thread::sleep(Duration::from_millis(250).saturating_sub(last.elapsed()));
         last = Instant::now();

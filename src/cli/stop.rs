@@ -6,7 +6,8 @@ use clap::Args;
 
 use super::{Surroundings, report};
 use crate::error::Result;
-use crate::observe::{JsonLines, batches, say};
+use crate::observe::{JsonLines, batches, rate_words, say};
+use crate::units::parse_rate;
 
 /// Asks the process that works on a run to stop, and waits until it has: nothing new is started, what is in flight ends.
 #[derive(Debug, Args)]
@@ -15,14 +16,39 @@ pub(super) struct Stop {
     run: String,
 }
 
-/// Sets how many batches a run works on at once. A process that works on it hears of it within a second; it stays for a resume.
+/// Sets how fast a run calls others, and how many batches it works on at once. A process that works on it hears of it within a
+/// second; it stays for a resume.
 #[derive(Debug, Args)]
 pub(super) struct Throttle {
     /// The run's id
     run: String,
     /// Batches at once, in place of the workflow's `max_concurrency`
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    concurrency: u32,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000), required_unless_present = "rate")]
+    concurrency: Option<u32>,
+    /// Calls to one host in a time, in place of the workflow's `rate`: `20/s` for all hosts without a rate of their own,
+    /// `api.example.com=600/m` for one; `workflow` for what the workflow says
+    #[arg(long, value_name = "[HOST=]RATE", value_parser = AskedRate::parse)]
+    rate: Vec<AskedRate>,
+}
+
+/// What `--rate` says.
+#[derive(Debug, Clone)]
+struct AskedRate {
+    host: Option<String>,
+    /// `None`: as the workflow says.
+    limit: Option<f64>,
+}
+
+impl AskedRate {
+    fn parse(text: &str) -> std::result::Result<Self, String> {
+        let (host, rate) = match text.split_once('=') {
+            Some(("", _)) => return Err("there is no host in front of `=`".into()),
+            Some((host, rate)) => (Some(host.to_string()), rate),
+            None => (None, text),
+        };
+        let limit = if rate == "workflow" { None } else { Some(parse_rate(rate)?) };
+        Ok(Self { host, limit })
+    }
 }
 
 impl Stop {
@@ -52,12 +78,28 @@ impl Stop {
 impl Throttle {
     pub fn go(self, at: &Surroundings) -> Result<u8> {
         let folder = at.state().run(&self.run)?;
-        folder.throttle(self.concurrency)?;
+        let mut told = serde_json::json!({ "run": self.run });
+        let when = if folder.is_busy() { "from now on" } else { "when it is resumed" };
+        if let Some(concurrency) = self.concurrency {
+            folder.throttle(concurrency)?;
+            told["concurrency"] = concurrency.into();
+            if !at.json {
+                say(format_args!("run {}: at most {} at once, {when}", self.run, batches(concurrency.into())));
+            }
+        }
+        for AskedRate { host, limit } in &self.rate {
+            folder.throttle_rate(host.as_deref(), *limit)?;
+        }
+        if !self.rate.is_empty() {
+            let rates = folder.rates()?;
+            told["rate"] = serde_json::to_value(&rates).unwrap_or_default();
+            if !at.json {
+                let rates = rate_words(&rates).unwrap_or_else(|| "as fast as it goes: the workflow has no `rate`".to_string());
+                say(format_args!("run {}: {rates}, {when}", self.run));
+            }
+        }
         if at.json {
-            JsonLines::line(&serde_json::json!({ "run": self.run, "concurrency": self.concurrency }));
-        } else {
-            let when = if folder.is_busy() { "from now on" } else { "when it is resumed" };
-            say(format_args!("run {}: at most {} at once, {when}", self.run, batches(self.concurrency.into())));
+            JsonLines::line(&told);
         }
         Ok(0)
     }

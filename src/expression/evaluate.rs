@@ -18,6 +18,11 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
         value if value.is_undefined() => Err(Error::from(ErrorKind::UndefinedError).with_source(Missing::Name(index))),
         value => Ok(value),
     });
+    env.add_function("_number", |state: &State, index: usize| match looked_up(state, index) {
+        value if value.is_undefined() => Err(Error::from(ErrorKind::UndefinedError).with_source(Missing::Name(index))),
+        value if value.as_str().is_some() => Err(Error::from(ErrorKind::InvalidOperation).with_source(Missing::Number(index))),
+        value => Ok(value),
+    });
     env.add_function("_try_name", looked_up);
     env.add_function("_at", |value: &Jinja, key: &Jinja| match at(value, key)? {
         found if found.is_undefined() => Err(Error::from(ErrorKind::UndefinedError).with_source(Missing::key(value, key))),
@@ -39,6 +44,8 @@ fn at(value: &Jinja, key: &Jinja) -> Result<Jinja, Error> {
 #[derive(Debug)]
 enum Missing {
     Name(usize),
+    /// It is there, and it is a text where a number is meant.
+    Number(usize),
     Key(ExpressionError),
 }
 
@@ -57,6 +64,7 @@ impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(index) => write!(f, "name {index} is not there"),
+            Self::Number(index) => write!(f, "name {index} is a text"),
             Self::Key(error) => error.fmt(f),
         }
     }
@@ -116,6 +124,12 @@ fn told(error: &Error, names: &[Name], offset: usize, scope: &Scope<'_>) -> Expr
             Some(Missing::Name(index)) => {
                 if let Some(Err(error)) = names.get(*index).map(|name| name.resolve(scope)) {
                     return error;
+                }
+            }
+            Some(Missing::Number(index)) => {
+                if let Some(name) = names.get(*index) {
+                    let error = ExpressionError::new(name.offset(), format!("`{name}` is a text where a number is meant"));
+                    return error.hint(format!("`{name} | int`; an amount of money in cents is `{name} | cents`"));
                 }
             }
             Some(Missing::Key(error)) => {

@@ -12,6 +12,7 @@ mod error;
 mod evaluate;
 mod filters;
 mod name;
+mod pieces;
 mod rewrite;
 mod scan;
 mod scope;
@@ -29,6 +30,7 @@ use evaluate::Program;
 pub(crate) use filters::read_date;
 pub use name::Name;
 pub(crate) use name::kind;
+
 pub use scope::{Params, Scope};
 pub use setting::Setting;
 pub use template::Template;
@@ -64,7 +66,7 @@ struct Parts {
 enum Part {
     Text(String),
     Path(Name),
-    Computed { program: Program, names: Vec<Name>, offset: usize },
+    Computed { program: Program, names: Vec<Name>, offset: usize, fraction: Option<(String, usize)> },
 }
 
 impl Part {
@@ -72,7 +74,7 @@ impl Part {
         match self {
             Self::Text(text) => Ok(Value::String(text.clone())),
             Self::Path(name) => name.resolve(scope).cloned(),
-            Self::Computed { program, names, offset } => program.run(names, *offset, scope),
+            Self::Computed { program, names, offset, .. } => program.run(names, *offset, scope),
         }
     }
 
@@ -131,6 +133,14 @@ impl Expression {
         self.0.parts.iter().flat_map(|part| part.names().iter().cloned()).collect()
     }
 
+    /// What in it may make a binary fraction of an amount, such as `*` in `item.amount * 100`, and where.
+    pub(crate) fn fraction(&self) -> Option<(&str, usize)> {
+        self.0.parts.iter().find_map(|part| match part {
+            Part::Computed { fraction: Some((sign, offset)), .. } => Some((sign.as_str(), *offset)),
+            _ => None,
+        })
+    }
+
     /// Its value in `scope`.
     ///
     /// # Errors
@@ -177,8 +187,8 @@ fn part(text: &str, open: usize) -> Result<(Part, usize), ExpressionError> {
     let rewritten = rewrite::rewrite(&tokens)?;
     let part = match rewritten {
         rewrite::Rewritten { plain: true, mut names, .. } if names.len() == 1 => Part::Path(names.remove(0)),
-        rewrite::Rewritten { source, names, .. } => {
-            Part::Computed { program: Program::compile(original, start, source)?, names, offset }
+        rewrite::Rewritten { source, names, fraction, .. } => {
+            Part::Computed { program: Program::compile(original, start, source)?, names, offset, fraction }
         }
     };
     Ok((part, end))

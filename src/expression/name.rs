@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::Expression;
 use super::error::ExpressionError;
 use super::scope::Scope;
 use crate::nearest::{list, nearest};
@@ -40,9 +41,29 @@ impl Name {
         }
     }
 
+    /// The attributes behind the root as far as they are all words: `customer` and `id` in `steps.customer.id[0].x`.
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().map_while(|step| match step {
+            Step::Attribute(name) => Some(name.as_str()),
+            Step::Index(_) => None,
+        })
+    }
+
     /// Where it begins, in bytes from the start of the expression's text.
     pub fn offset(&self) -> usize {
         self.offset
+    }
+
+    /// Reads a path that stands by itself, such as `item.lines.sku`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let expression = Expression::parse(&format!("{{{{ {text} }}}}")).ok()?;
+        let [name] = <[Self; 1]>::try_from(expression.names()).ok()?;
+        (name.to_string() == text.trim().replace('"', "'")).then_some(name)
+    }
+
+    /// Shows `visit` everything below `value` that the path leads to. In a list it goes on in every element.
+    pub(crate) fn each_below(&self, value: &mut Value, visit: &mut dyn FnMut(&mut Value)) {
+        each_below(&self.steps, value, visit);
     }
 
     /// The value in `scope`. An attribute of null is null.
@@ -92,6 +113,24 @@ impl Name {
 
     fn up_to(&self, depth: usize) -> String {
         Self { root: self.root.clone(), steps: self.steps[..depth].to_vec(), offset: 0 }.to_string()
+    }
+}
+
+fn each_below(steps: &[Step], value: &mut Value, visit: &mut dyn FnMut(&mut Value)) {
+    match (steps, value) {
+        ([], value) => visit(value),
+        ([Step::Attribute(name), rest @ ..], Value::Object(map)) => {
+            if let Some(value) = map.get_mut(name) {
+                each_below(rest, value, visit);
+            }
+        }
+        ([Step::Index(index), rest @ ..], Value::Array(list)) => {
+            if let Some(value) = list.get_mut(*index) {
+                each_below(rest, value, visit);
+            }
+        }
+        ([Step::Attribute(_), ..], Value::Array(list)) => list.iter_mut().for_each(|value| each_below(steps, value, visit)),
+        _ => {}
     }
 }
 

@@ -19,13 +19,38 @@ pub(super) struct Rewritten {
     pub names: Vec<Name>,
     /// The whole expression is one path, `names[0]`.
     pub plain: bool,
+    /// What may make a binary fraction of a number, and where: a product with a power of ten, a quotient, a rounding.
+    pub fraction: Option<(String, usize)>,
 }
 
 pub(super) fn rewrite(tokens: &[Token<'_>]) -> Result<Rewritten, ExpressionError> {
     let mut rewriter = Rewriter { tokens, at: 0, depth: 0, source: String::new(), names: Vec::new() };
     rewriter.until(None)?;
     let plain = rewriter.source.trim() == "_name(0)";
-    Ok(Rewritten { source: rewriter.source, names: rewriter.names, plain })
+    Ok(Rewritten { source: rewriter.source, names: rewriter.names, plain, fraction: fraction(tokens) })
+}
+
+/// Where amounts lose their exactness. Products of counts are left alone.
+fn fraction(tokens: &[Token<'_>]) -> Option<(String, usize)> {
+    let is_scale = |token: Option<&Token<'_>>| {
+        token.is_some_and(|token| {
+            token.kind == Kind::Number && (token.text.contains(['.', 'e', 'E']) || ["10", "100", "1000"].contains(&token.text))
+        })
+    };
+    tokens.iter().enumerate().find_map(|(at, token)| {
+        let before = at.checked_sub(1).and_then(|before| tokens.get(before));
+        let loses = match token.text {
+            "/" => true,
+            "*" => is_scale(before) || is_scale(tokens.get(at + 1)),
+            "+" | "-" => [before, tokens.get(at + 1)]
+                .into_iter()
+                .flatten()
+                .any(|token| token.kind == Kind::Number && token.text.contains('.')),
+            "round" => before.is_some_and(|token| token.is("|")),
+            _ => false,
+        };
+        (loses && token.kind != Kind::Text).then(|| (token.text.to_string(), token.offset))
+    })
 }
 
 struct Rewriter<'t> {
@@ -118,6 +143,7 @@ impl<'t> Rewriter<'t> {
     /// A path as far as it is written out: words behind points, texts and numbers in brackets.
     fn path(&mut self, first: Token<'t>) -> Result<(), ExpressionError> {
         let mut steps = Vec::new();
+        let first_at = self.at;
         self.at += 1;
         loop {
             let (step, length) = match (self.peek(0), self.peek(1), self.peek(2)) {
@@ -148,11 +174,35 @@ impl<'t> Rewriter<'t> {
                 false => error.hint("expressions have filters: `{{ value | filter }}`"),
             });
         }
+        let counted = self.is_counted(first_at);
         let index = self.names.len();
         self.names.push(Name { root: first.text.to_string(), steps, offset: first.offset });
-        let call = if self.guarded() { "_try_name" } else { "_name" };
+        let call = match (self.guarded(), counted) {
+            (true, _) => "_try_name",
+            (false, true) => "_number",
+            (false, false) => "_name",
+        };
         self.source.push_str(&format!(" {call}({index})"));
         Ok(())
+    }
+
+    /// Whether only a number makes sense for the path that began at `first_at`. The engine would repeat a text that is multiplied, and
+    /// say of any text that it is more than 100.
+    fn is_counted(&self, first_at: usize) -> bool {
+        let before = |back: usize| first_at.checked_sub(back).and_then(|at| self.tokens.get(at).copied());
+        let is_times = |token: Option<Token<'_>>| token.is_some_and(|token| token.is("*"));
+        let compares =
+            |token: Option<Token<'_>>| token.is_some_and(|token| ["<", ">", "<=", ">="].iter().any(|sign| token.is(sign)));
+        let is_number = |token: Option<Token<'_>>| token.is_some_and(|token| token.kind == Kind::Number);
+        let minus = usize::from(self.peek_is(1, "-"));
+        let by_what_follows = is_times(self.peek(0)) || (compares(self.peek(0)) && is_number(self.peek(1 + minus)));
+        let by_what_stands_before = is_times(before(1)) || (compares(before(1)) && is_number(before(2)));
+        by_what_follows || (by_what_stands_before && !self.goes_on())
+    }
+
+    /// Whether what comes next makes something else of the value before it is calculated with.
+    fn goes_on(&self) -> bool {
+        ["|", ".", "["].iter().any(|sign| self.peek_is(0, sign))
     }
 
     /// Whether what comes next deals with a value that is not there.

@@ -43,11 +43,29 @@ impl<T> Setting<T> {
         matches!(self.0, Inner::Expression(_))
     }
 
+    /// The expression, if it is one.
+    pub(crate) fn expression(&self) -> Option<&Expression> {
+        match &self.0 {
+            Inner::Literal(_) => None,
+            Inner::Expression(expression) => Some(expression),
+        }
+    }
+
     /// The value, if it is the same for every item.
     pub fn as_literal(&self) -> Option<&T> {
         match &self.0 {
             Inner::Literal(value) => Some(value),
             Inner::Expression(_) => None,
+        }
+    }
+}
+
+impl<T> Setting<T> {
+    /// The expression, if it is one.
+    pub(crate) fn as_expression(&self) -> Option<&Expression> {
+        match &self.0 {
+            Inner::Literal(_) => None,
+            Inner::Expression(expression) => Some(expression),
         }
     }
 }

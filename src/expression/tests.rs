@@ -178,3 +178,56 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_text_is_neither_repeated_nor_more_than_a_number() {
+    let refused = "`item.amount` is a text where a number is meant; hint: `item.amount | int`; an amount of money in cents is \
+                   `item.amount | cents`";
+    for text in [
+        "{{ item.amount * 100 }}",
+        "{{ 100 * item.amount }}",
+        "{{ 2 * item.amount + 1 }}",
+        "{{ (item.amount * 2) }}",
+        "{{ item.amount > 100 }}",
+        "{{ -1 <= item.amount }}",
+        "{{ item.amount < -1 and params.yes }}",
+    ] {
+        assert_eq!(evaluate(text), Err(refused.to_string()), "{text}");
+    }
+    for (text, expected) in [
+        ("{{ params.n * 100 }}", json!(300)),
+        ("{{ 2 * item.amount | cents }}", json!(3998)),
+        ("{{ item.amount | cents * 2 }}", json!(3998)),
+        ("{{ params.n * params.n }}", json!(9)),
+        ("{{ params.n > 2 }}", json!(true)),
+        ("{{ item.amount | cents > 100 }}", json!(true)),
+        ("{{ 100 > item.amount | cents }}", json!(false)),
+        ("{{ item.amount > '1' }}", json!(true)),
+        ("{{ item.lines[0].sku | length * item.Size }}", json!(12)),
+    ] {
+        assert_eq!(evaluate(text), Ok(expected), "{text}");
+    }
+    assert!(evaluate("{{ item.amuont * 100 }}").unwrap_err().starts_with("`item` has no `amuont`"));
+}
+
+#[test]
+fn what_loses_the_exactness_of_an_amount_is_known() {
+    let sign = |text: &str| Expression::parse(text).unwrap().fraction().map(|(sign, offset)| (sign.to_string(), offset));
+    assert_eq!(sign("{{ item.amount * 100 }}"), Some(("*".to_string(), 15)));
+    for text in
+        ["{{ 0.01 * item.cents }}", "{{ item.a / 3 }}", "{{ item.a | round }}", "{{ item.a + 0.5 }}", "x {{ item.a * 1e2 }}"]
+    {
+        assert!(sign(text).is_some(), "{text}");
+    }
+    for text in [
+        "{{ item.a }}",
+        "{{ item.qty * 2 }}",
+        "{{ item.a | cents }}",
+        "{{ item.a // 2 }}",
+        "{{ '/' }}",
+        "{{ item.n + 1 }}",
+        "{{ 0.5 }}",
+    ] {
+        assert_eq!(sign(text), None, "{text}");
+    }
+}

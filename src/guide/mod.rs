@@ -4,11 +4,16 @@
 //! - [`running`]: running, stopping, resuming, redriving; what is printed and where runs are kept
 //! - [`images`]: the job `image_resize`
 //! - [`csv`]: the job `csv_import`
+//! - [`order`]: one after another: lanes, what is behind a failed item, `previous`
+//! - [`chain`]: the job `http_chain`: ordered calls to a third party
 //! - [`job`]: writing a job of one's own
 //! - [`guarantees`]: what is promised, and the limits of it
 //! - [`compare`]: how it compares
 //!
 //! The workflows in it are checked by the tests of fanfold, and its commands are run.
+
+#[doc = include_str!("chain.md")]
+pub mod chain {}
 
 #[doc = include_str!("compare.md")]
 pub mod compare {}
@@ -24,6 +29,9 @@ pub mod images {}
 
 #[doc = include_str!("job.md")]
 pub mod job {}
+
+#[doc = include_str!("order.md")]
+pub mod order {}
 
 #[doc = include_str!("running.md")]
 pub mod running {}

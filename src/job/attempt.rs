@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::expression::Scope;
-use crate::item::{Item, ItemKey};
+use crate::item::{Effect, Item, ItemKey, effect_key};
 use crate::job::in_job;
 use crate::job::step::Services;
 
@@ -59,11 +59,9 @@ impl<'a> Attempt<'a> {
     /// An item that the workflow or its source names has it in every run of the workflow: what is exported again means the same. A
     /// position means something else in another run, and has another key there.
     pub fn key(&self, step: &str) -> String {
-        let run = match self.item.key {
-            ItemKey::Position { .. } => Some(self.run),
-            ItemKey::Name(_) => None,
-        };
-        crate::item::effect_key(self.workflow, run, &self.item.key.to_string(), step)
+        let run = matches!(self.item.key, ItemKey::Position { .. }).then_some(self.run);
+        let item = &self.item.key.to_string();
+        effect_key(&Effect { workflow: self.workflow, run, item, lane: false, step, call: 0, generation: 0 })
     }
 
     /// With `order:`, what the last item of the same lane that succeeded gave; null for the first one, and without `order:`.

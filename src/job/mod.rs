@@ -7,6 +7,8 @@ mod attempt;
 pub mod csv_import;
 mod ending;
 mod error;
+#[cfg(feature = "http")]
+pub mod http_chain;
 #[cfg(feature = "image")]
 pub mod image_resize;
 pub(crate) mod in_job;
@@ -29,8 +31,10 @@ pub(crate) use error::JobErrorKind;
 pub use error::{ConfigError, JobError};
 pub use registry::Jobs;
 pub(crate) use registry::{AnyJob, JobKind};
+#[cfg(test)]
+pub(crate) use step::NoServices;
+pub(crate) use step::Services;
 pub use step::{Call, OnUnknown, Probed, Sender, Sent, StepPolicy, StepRepeat};
-pub(crate) use step::{NoServices, Services};
 pub(crate) use wire::{Wire, WireRequest};
 
 use crate::expression::Scope;
@@ -178,6 +182,26 @@ pub trait Job: Sized + Send + Sync + 'static {
         let _ = (input, scope);
         Ok(None)
     }
+
+    /// What the job would do first about this item, for people, without secrets: `run --dry-run` shows it. Nothing is opened or asked
+    /// for it.
+    ///
+    /// # Errors
+    /// The item would fail before anything is done about it.
+    fn preview(&self, input: &Self::Input, scope: &Scope<'_>) -> Result<Option<String>, JobError> {
+        let _ = (input, scope);
+        Ok(None)
+    }
+
+    /// How many calls to others an item makes at least, for the plan. Default 0.
+    fn calls(&self) -> u32 {
+        0
+    }
+
+    /// How many calls to others are made once for each lane, beside those of its items, at least. Default 0.
+    fn calls_per_lane(&self) -> u32 {
+        0
+    }
 }
 
 /// What a crash in the middle of an item means.
@@ -263,6 +287,13 @@ impl Setup {
         &self.params
     }
 
+    /// The secrets that the workflow names, by name: what expressions name `secrets`, given to a scope by
+    /// [`Scope::with`](crate::expression::Scope::with). What is made of it must never be kept or shown; causes of failures are gone
+    /// over once more.
+    pub fn secrets(&self) -> &Value {
+        self.secrets.value()
+    }
+
     /// Where the items' objects are, if the workflow's `items` are `objects`.
     pub fn source(&self) -> Option<&Location> {
         self.source.as_ref()
@@ -271,6 +302,23 @@ impl Setup {
     /// Opens folders and buckets.
     pub fn storages(&self) -> &Storages {
         &self.storages
+    }
+}
+
+#[cfg(test)]
+impl Setup {
+    /// One that names nothing.
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            workflow: "w".into(),
+            run: "r".into(),
+            params: Arc::new(Value::Object(serde_json::Map::new())),
+            source: None,
+            storages: Storages::new("r"),
+            within: Within::default(),
+            secrets: Arc::new(Secrets::new(Default::default())),
+            wire: None,
+        }
     }
 }
 

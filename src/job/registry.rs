@@ -30,6 +30,8 @@ impl Jobs {
         let jobs = Self::default();
         #[cfg(feature = "image")]
         let jobs = jobs.with::<super::image_resize::ImageResize>();
+        #[cfg(feature = "http")]
+        let jobs = jobs.with::<super::http_chain::HttpChain>();
         #[cfg(any(feature = "sqlite", feature = "postgres"))]
         let jobs = jobs.with::<super::csv_import::CsvImport>();
         jobs
@@ -149,6 +151,9 @@ pub(crate) trait AnyJob: Send + Sync {
     fn run<'a>(&'a self, attempt: &'a Attempt<'a>) -> Answer<'a, Result<Value, JobError>>;
     fn run_batch<'a>(&'a self, attempts: Vec<Attempt<'a>>) -> Answer<'a, Vec<Result<Value, JobError>>>;
     fn destination(&self, item: &Value, scope: &Scope<'_>) -> Result<Option<String>, JobError>;
+    fn preview(&self, item: &Value, scope: &Scope<'_>) -> Result<Option<String>, JobError>;
+    fn calls(&self) -> u32;
+    fn calls_per_lane(&self) -> u32;
 }
 
 impl<J: Job> AnyJob for J {
@@ -188,6 +193,18 @@ impl<J: Job> AnyJob for J {
 
     fn destination(&self, item: &Value, scope: &Scope<'_>) -> Result<Option<String>, JobError> {
         Job::destination(self, &input(item)?, scope)
+    }
+
+    fn preview(&self, item: &Value, scope: &Scope<'_>) -> Result<Option<String>, JobError> {
+        Job::preview(self, &input(item)?, scope)
+    }
+
+    fn calls(&self) -> u32 {
+        Job::calls(self)
+    }
+
+    fn calls_per_lane(&self) -> u32 {
+        Job::calls_per_lane(self)
     }
 }
 

@@ -152,9 +152,11 @@ impl Attempt<'_> {
     }
 }
 
-/// Makes no calls.
+/// Makes no calls, for tests of jobs that make none.
+#[cfg(test)]
 pub(crate) struct NoServices;
 
+#[cfg(test)]
 impl Services for NoServices {
     fn step<'a>(
         &'a self,

@@ -10,6 +10,7 @@ use super::Sent;
 use crate::call::{Answer, NoAnswer};
 
 /// A request as it goes out. It may hold secrets: it is neither kept nor shown.
+#[derive(Clone)]
 pub(crate) struct WireRequest {
     /// The step it belongs to; for a call for a token `token`.
     pub step: String,

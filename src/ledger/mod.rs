@@ -3,9 +3,14 @@
 //! One [`CallRow`] for each call of each step of each item. The worker writes it; where it is kept differs: in the record of a run on
 //! this machine, in memory in a rehearsal.
 
+mod memory;
+pub(crate) mod sqlite;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+
+pub(crate) use memory::Memory;
 
 use crate::call::Answer;
 use crate::error::Error;
@@ -19,6 +24,8 @@ pub(crate) struct CallRow {
     pub step: Arc<str>,
     /// Which call of the step, from 0.
     pub call: u32,
+    /// The index of the item that made it last: that of the owner, unless it belongs to the lane.
+    pub item: u64,
     /// Whether it belongs to the lane, not to one item: it outlives its item.
     pub lane: bool,
     /// Where it stands.
@@ -27,16 +34,20 @@ pub(crate) struct CallRow {
     pub generation: u32,
     /// How often its item had been redriven when this was written.
     pub redrive: u32,
+    /// The idempotency key of this generation.
+    pub key: Arc<str>,
     /// STARTs of this generation: how often it may have been sent.
     pub starts: u32,
+    /// The last of them, as many in a row, of which nothing came back, not even that no answer came: the process died with them.
+    pub unheard: u32,
     /// When it was first sent in this generation, in milliseconds since 1970: the age of its key.
     pub first_ms: i64,
     /// When it was last sent.
     pub last_ms: i64,
-    /// What was sent, for people: method, URL, key and the start of the body, without secrets.
+    /// What was sent, for people: method, URL and the start of the body, without secrets.
     pub sent: Arc<str>,
     /// What was answered last, if it was answered.
-    pub answer: Option<Answer>,
+    pub answer: Option<Arc<Answer>>,
 }
 
 /// Where a call stands. The numbers are those of the record and never change.

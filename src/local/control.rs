@@ -9,18 +9,21 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::rate::AskedRates;
 
 /// How often the file is looked at: what is asked for takes effect within this time.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// What was asked of a run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Wishes {
     /// Stop as soon as what is in flight has ended.
     pub stop: bool,
     /// `max_concurrency` from now on, also after a resume.
     pub concurrency: Option<u32>,
+    /// Limits in place of those of `rate`, also after a resume.
+    pub rates: AskedRates,
 }
 
 /// The file.

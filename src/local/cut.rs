@@ -1,22 +1,32 @@
 //! The list is frozen and cut into batches, and what would go wrong for a pair of items is found before anything starts.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
 use std::sync::Arc;
 
-use rusqlite::params;
+use rusqlite::{Transaction, params};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::names::{Names, Pair};
 use super::record::{Record, set_fact};
 use super::stop::Why;
 use crate::error::{Error, Result};
 use crate::expression::{Params, Scope};
 use crate::job::AnyJob;
+use crate::lanes::{LaneKey, Planner};
 use crate::reader::{Judged, OpenInput, Position, Row, Selection};
-use crate::workflow::BatchSettings;
+use crate::redact::Redact;
+use crate::workflow::{BatchSettings, Bound};
 
 /// Bytes of `{"Items":[]}` around the items of a batch.
 const ENVELOPE: usize = 12;
+
+/// Items of a range in the record of a run with lanes, whose batches are no ranges of the input: few enough that writing the bits of
+/// one again costs nothing, enough that there are few.
+const RANGE: u32 = 1024;
+
+/// The fact that says how the items lie in lanes. It is there if the run is in order.
+pub(super) const LANES: &str = "lanes";
 
 /// Where one batch ends and the next begins: by number of items and by bytes, as Step Functions counts them.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +45,11 @@ impl Cutter {
     /// As a workflow's `batch:` says.
     pub fn of(settings: &BatchSettings) -> Self {
         Self::new(settings.max_items.unwrap_or(u32::MAX), settings.max_bytes)
+    }
+
+    /// Ranges of the input that nothing is handed out by.
+    fn of_ranges() -> Self {
+        Self::new(RANGE, u64::MAX)
     }
 
     /// Whether an item of so many bytes begins a new batch; it is counted either way.
@@ -67,38 +82,39 @@ pub(super) struct Cut<'a> {
     pub params: &'a Params,
     /// Asked for each item's destination, if it publishes.
     pub publisher: Option<&'a Arc<dyn AnyJob>>,
+    /// The folder of the run.
+    pub folder: &'a Path,
+    /// How the items are to be put into lanes, if they are.
+    pub order: Option<&'a Ordering>,
     pub stop: &'a CancellationToken,
+}
+
+/// How items are put into lanes.
+pub(super) struct Ordering {
+    pub key: LaneKey,
+    pub max_concurrency: u32,
+    pub redact: Redact,
+}
+
+impl Ordering {
+    /// As a workflow's `order:` says, if it has one.
+    pub fn of(bound: &Bound) -> Option<Self> {
+        let settings = &bound.settings;
+        let key = LaneKey::new(&settings.order.as_ref()?.by, &bound.params);
+        Some(Self { key, max_concurrency: settings.max_concurrency, redact: settings.redact.clone() })
+    }
 }
 
 impl Cut<'_> {
     /// # Errors
-    /// The input cannot be read, two items have one key or one destination, or the record cannot be written.
+    /// The input cannot be read, two items have one key or one destination, an item has no lane, or the record cannot be written.
     pub fn write(&self, record: &mut Record, cutter: Cutter) -> Result<(), Why> {
         let mut found = Ok(());
-        let mut cut = cutter;
         record
             .write("be written", |db| {
-                let mut insert = db.prepare("INSERT INTO batches (first, count, position) VALUES (?1, ?2, ?3)")?;
-                let mut open: Option<(u64, u64, u32)> = None;
-                let batches = self.each(|row| {
-                    let new = cut.begins_new(row.json_len());
-                    match &mut open {
-                        Some((first, offset, count)) if new => {
-                            insert.execute(params![*first as i64, *count, *offset as i64])?;
-                            (*first, *offset, *count) = (row.index, row.offset, 1);
-                        }
-                        Some((_, _, count)) => *count += 1,
-                        None => open = Some((row.index, row.offset, 1)),
-                    }
-                    Ok(())
-                });
-                match batches {
-                    Ok(()) => {
-                        if let Some((first, offset, count)) = open {
-                            insert.execute(params![first as i64, count, offset as i64])?;
-                        }
-                        set_fact(db, "input", self.input.input())
-                    }
+                let written = self.write_all(db, cutter);
+                match written {
+                    Ok(()) => set_fact(db, "input", self.input.input()),
                     Err(Trouble::Sql(error)) => Err(error),
                     Err(Trouble::Other(why)) => {
                         found = Err(why);
@@ -111,91 +127,123 @@ impl Cut<'_> {
         found
     }
 
+    fn write_all(&self, db: &Transaction<'_>, cutter: Cutter) -> Result<(), Trouble> {
+        let planner = |order: &Ordering| Planner::new(self.folder, order.key.clone(), self.selection.clone());
+        let mut planner = self.order.map(planner).transpose()?;
+        let mut cut = if self.order.is_some() { Cutter::of_ranges() } else { cutter };
+        let mut insert = db.prepare("INSERT INTO batches (first, count, position) VALUES (?1, ?2, ?3)")?;
+        let mut open: Option<(u64, u64, u32)> = None;
+        self.each(|row, value| {
+            let new = cut.begins_new(row.json_len());
+            match &mut open {
+                Some((first, offset, count)) if new => {
+                    insert.execute(params![*first as i64, *count, *offset as i64])?;
+                    (*first, *offset, *count) = (row.index, row.offset, 1);
+                }
+                Some((_, _, count)) => *count += 1,
+                None => open = Some((row.index, row.offset, 1)),
+            }
+            match &mut planner {
+                Some(planner) => Ok(planner.take(row, value)?),
+                None => Ok(()),
+            }
+        })?;
+        if let Some((first, offset, count)) = open {
+            insert.execute(params![first as i64, count, offset as i64])?;
+        }
+        if let (Some(planner), Some(order)) = (planner, self.order) {
+            // Whole and durable before the record says that the list is made.
+            set_fact(db, LANES, &planner.finish(self.input, order.max_concurrency, &order.redact)?)?;
+        }
+        Ok(())
+    }
+
     /// Only finds pairs of items that must not be.
     ///
     /// # Errors
     /// As [`Cut::write`].
     pub fn claim_all(&self) -> Result<(), Why> {
-        self.each(|_| Ok(())).map_err(|trouble| match trouble {
+        self.each(|_, _| Ok(())).map_err(|trouble| match trouble {
             Trouble::Other(why) => why,
             Trouble::Sql(error) => Why::Trouble(Error::bug(error.to_string())),
         })
     }
 
-    fn each(&self, mut cut: impl FnMut(&Row<'_>) -> rusqlite::Result<()>) -> Result<(), Trouble> {
-        let mut keys = self.selection.has_named_keys().then(|| Names::new("key"));
-        let mut destinations = self.publisher.map(|_| Names::new("destination"));
+    /// Takes every row, parsed if anyone has to look into it and can, and claims what only one item may have.
+    fn each(&self, mut take: impl FnMut(&Row<'_>, Option<&Value>) -> Result<(), Trouble>) -> Result<(), Trouble> {
+        let mut keys = self.selection.has_named_keys().then(|| Names::new(self.folder, KEYS));
+        let mut destinations = self.publisher.map(|_| Names::new(self.folder, DESTINATIONS));
+        let looks = keys.is_some() || destinations.is_some() || self.order.is_some();
         let mut rows = self.input.rows(Position::START).map_err(Why::Trouble)?;
         while let Some(row) = rows.next().map_err(Why::Trouble)? {
             if self.stop.is_cancelled() {
                 return Err(Why::Asked.into());
             }
-            cut(&row)?;
-            if keys.is_some() || destinations.is_some() {
-                self.claim(&row, &mut keys, &mut destinations)?;
+            let value = if looks { row.value().ok() } else { None };
+            take(&row, value.as_ref())?;
+            // A damaged item has no key and no destination: it fails by itself when its turn comes.
+            if let Some(value) = &value {
+                self.claim(&row, value, &mut keys, &mut destinations)?;
+            }
+        }
+        for (what, names) in [(KEYS, keys), (DESTINATIONS, destinations)] {
+            if let Some(pair) = names.map(Names::finish).transpose()?.flatten() {
+                self.one_name(what, pair)?;
             }
         }
         Ok(())
     }
 
-    /// A damaged item has no key and no destination: it fails by itself when its turn comes.
-    fn claim(&self, row: &Row<'_>, keys: &mut Option<Names>, destinations: &mut Option<Names>) -> Result<(), Trouble> {
-        let Ok(value) = row.value() else { return Ok(()) };
-        let scope = Scope::params(self.params).with_item(&value);
-        let key = self.selection.key(&value, row.index).ok().map(|key| key.to_string());
-        if let (Some(keys), Some(key)) = (keys, &key) {
-            keys.claim(key.clone(), row.index, key, self)?;
+    fn claim(
+        &self,
+        row: &Row<'_>,
+        value: &Value,
+        keys: &mut Option<Names>,
+        destinations: &mut Option<Names>,
+    ) -> Result<(), Trouble> {
+        if keys.is_none() && destinations.is_none() {
+            return Ok(());
+        }
+        let scope = Scope::params(self.params).with_item(value);
+        if let (Some(keys), Ok(key)) = (keys, self.selection.key(value, row.index)) {
+            keys.claim(&key.to_string(), row.position())?;
         }
         if let (Some(names), Some(job)) = (destinations, self.publisher)
-            && matches!(self.selection.judge(&value), Ok(Judged::Selected))
-            && let Ok(Some(destination)) = job.destination(&value, &scope)
+            && matches!(self.selection.judge(value), Ok(Judged::Selected))
+            && let Ok(Some(destination)) = job.destination(value, &scope)
         {
-            let shown = key.unwrap_or_else(|| row.index.to_string());
-            names.claim(destination, row.index, &shown, self)?;
+            names.claim(&destination, row.position())?;
         }
         Ok(())
     }
 
-    /// How the item at `index` is called, for a message.
-    fn name_of(&self, index: u64) -> Option<String> {
-        let mut rows = self.input.rows(Position::START).ok()?;
-        while let Some(row) = rows.next().ok()? {
-            if row.index == index {
-                let value = row.value().ok()?;
-                return self.selection.key(&value, index).ok().map(|key| key.to_string());
-            }
-        }
-        None
-    }
-}
-
-/// The names that only one item may have. 128 bits of each are kept: two different names are never taken for one.
-struct Names {
-    what: &'static str,
-    hashers: [RandomState; 2],
-    seen: HashMap<(u64, u64), u64>,
-}
-
-impl Names {
-    fn new(what: &'static str) -> Self {
-        Self { what, hashers: [RandomState::new(), RandomState::new()], seen: HashMap::new() }
-    }
-
-    fn claim(&mut self, name: String, index: u64, item: &str, cut: &Cut<'_>) -> Result<(), Why> {
-        let hash = (self.hashers[0].hash_one(&name), self.hashers[1].hash_one(&name));
-        let Some(first) = self.seen.insert(hash, index) else { return Ok(()) };
-        let error = if self.what == "key" {
-            let (a, b) = (first + 1, index + 1);
+    /// What is told of two items that have one key, or one destination.
+    fn one_name(&self, what: &str, pair: Pair) -> Result<(), Trouble> {
+        let mut rows = self.input.single_rows()?;
+        let mut value = |at: Position| Ok::<_, Trouble>(rows.at(at)?.value().unwrap_or_default());
+        let (first, second) = (value(pair.first)?, value(pair.second)?);
+        let key = |value: &Value, at: Position| match self.selection.key(value, at.index) {
+            Ok(key) => key.to_string(),
+            Err(_) => format!("item {}", at.index + 1),
+        };
+        let (a, b) = (key(&first, pair.first), key(&second, pair.second));
+        let error = if what == KEYS {
+            let (a, name, b) = (pair.first.index + 1, b, pair.second.index + 1);
             Error::refused(format!("items {a} and {b} of the input have one key, `{name}`"))
                 .hint("`items.key` must name each item differently; add what tells them apart")
         } else {
-            let other = cut.name_of(first).unwrap_or_else(|| format!("item {}", first + 1));
-            Error::refused(format!("`{other}` and `{item}` have one destination, `{name}`"))
+            let scope = Scope::params(self.params).with_item(&second);
+            let name = self.publisher.and_then(|job| job.destination(&second, &scope).ok().flatten()).unwrap_or_default();
+            Error::refused(format!("`{a}` and `{b}` have one destination, `{name}`"))
                 .hint("let the job's `name` say what tells them apart, such as `{{ item.Key }}.jpg`, or leave one out by `items.exclude`")
         };
-        Err(Why::Trouble(error))
+        Err(error.into())
     }
 }
+
+/// What only one item may have, each by the name of the file for what does not fit into memory.
+const KEYS: &str = "keys";
+const DESTINATIONS: &str = "destinations";
 
 enum Trouble {
     Sql(rusqlite::Error),
@@ -205,6 +253,12 @@ enum Trouble {
 impl From<rusqlite::Error> for Trouble {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sql(error)
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Other(Why::Trouble(error))
     }
 }
 

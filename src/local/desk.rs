@@ -4,16 +4,18 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::discreet::Discreet;
 use super::marks::Marks;
-use super::recorder::Note;
+use super::recorder::{Note, Notes, Told};
 use super::stop::Why;
 use crate::batch::Batch;
 use crate::error::Error;
 use crate::item::Item;
 use crate::job::{JobError, Repeat};
+use crate::outcome::Outcome;
 use crate::worker::{Begun, Desk, Ended};
 
 /// Tells the record of one run.
@@ -23,9 +25,10 @@ pub(super) struct LocalDesk {
     /// Whether items are marked one by one. Until the first crash of a run a mark for a whole batch is enough and costs next to
     /// nothing; from then on it has to be known which item it was.
     pub one_by_one: bool,
-    pub notes: mpsc::Sender<Note>,
+    pub notes: Notes,
     pub stop: CancellationToken,
     pub why: Arc<Mutex<Option<Why>>>,
+    pub discreet: Discreet,
 }
 
 impl LocalDesk {
@@ -37,6 +40,13 @@ impl LocalDesk {
 
     fn trouble(&self, error: Error) {
         self.stop_for(Why::Trouble(error));
+    }
+
+    /// An item ended without a worker; waits while the record is behind. `false`: nobody records any more.
+    pub fn ended_unworked(&self, item: &Item, outcome: Outcome) -> bool {
+        let ended = self.discreet.ended(item, Ended { outcome, attempts: 0, stops_lane: false });
+        let note = Note { item: item.index, key: item.key.clone(), outcome: ended.outcome, attempts: 0, durable: None };
+        self.notes.blocking_send(note).is_ok()
     }
 
     async fn mark(&self, item: &Item, repeat: Repeat) -> std::io::Result<usize> {
@@ -57,10 +67,10 @@ impl LocalDesk {
 
 impl Desk for LocalDesk {
     fn beginning(&self, batch: &Batch, repeat: Repeat) -> Begun {
-        if repeat == Repeat::Recorded {
+        let (Some(first), Some(last)) = (batch.items.first(), batch.items.last()) else { return Begun::Each };
+        if matches!(repeat, Repeat::Steps | Repeat::Recorded) {
             return Begun::Unmarked;
         }
-        let (Some(first), Some(last)) = (batch.items.first(), batch.items.last()) else { return Begun::Each };
         let has_gaps = last.index - first.index + 1 != batch.items.len() as u64;
         if self.one_by_one || has_gaps || repeat == Repeat::Unsafe {
             return Begun::Each;
@@ -91,12 +101,12 @@ impl Desk for LocalDesk {
             return Err(ended);
         }
         match self.notes.try_reserve() {
-            Ok(room) => {
-                let Ended { outcome, attempts, .. } = ended;
-                room.send(Note { item: item.index, key: item.key.clone(), outcome, attempts, durable: None });
+            Some(room) => {
+                let Ended { outcome, attempts, .. } = self.discreet.ended(item, ended);
+                room.send(Told::Ended(Note { item: item.index, key: item.key.clone(), outcome, attempts, durable: None }));
                 Ok(true)
             }
-            Err(_) => Err(ended),
+            None => Err(ended),
         }
     }
 
@@ -109,10 +119,10 @@ impl Desk for LocalDesk {
                 }
                 Repeat::Safe | Repeat::Keyed | Repeat::Steps | Repeat::Recorded => (None, None),
             };
-            let Ended { outcome, attempts, .. } = ended;
+            let Ended { outcome, attempts, .. } = self.discreet.ended(item, ended);
             let note = Note { item: item.index, key: item.key.clone(), outcome, attempts, durable };
             // The recorder lives as long as anyone can tell it something; after a failed write it drops what it is told.
-            let sent = self.notes.send(note).await.is_ok();
+            let sent = self.notes.send(Told::Ended(note)).await.is_ok();
             match told {
                 Some(told) => told.await.is_ok(),
                 None => sent,
@@ -125,7 +135,12 @@ impl Desk for LocalDesk {
     }
 
     fn surroundings(&self, item: &Item, error: JobError) {
-        let shown = Error::surroundings(format!("item `{}`: {}", item.key, error.cause()));
+        let cause = self.discreet.text(item, error.cause().to_string());
+        let shown = Error::surroundings(format!("item `{}`: {cause}", item.key));
         self.trouble(shown.hint("what is done stays; put it right, then resume"));
+    }
+
+    fn gave_up(&self, why: String) {
+        self.stop_for(Why::Away(why));
     }
 }

@@ -7,24 +7,32 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::cut::{Cut, Cutter};
+use super::cut::{Cut, Cutter, LANES, Ordering};
 use super::record::Record;
 use super::session::as_written;
 use super::stop::Why;
 use crate::error::{Error, Result};
 use crate::expression::Scope;
 use crate::job::{AnyJob, Jobs, Setup};
+use crate::lane::{Calls, Lanes};
 use crate::reader::{self, ItemsConfig, Judged, Position, Row, Selection};
+use crate::secrets::Secrets;
 use crate::storage::Storages;
 use crate::workflow::{Bound, Workflow};
 
 /// What a run would do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Preview {
     /// Items in the list.
     pub items: u64,
     /// Batches they would be cut into.
     pub batches: u64,
+    /// How the items would lie in lanes, if they are in order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lanes: Option<Lanes>,
+    /// How many calls that makes at least, if the job calls others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calls: Option<Calls>,
     /// Items that would be left out.
     pub skipped: u64,
     /// Items that would fail before the job sees them.
@@ -41,6 +49,9 @@ pub struct PreviewItem {
     /// What the job would write, if it writes something of its own for each item.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination: Option<String>,
+    /// What the job would do first, if it says so: without secrets, and without what the workflow redacts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
     /// Why it would be left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skipped: Option<String>,
@@ -65,7 +76,7 @@ pub async fn dry_run(workflow: &Workflow, bound: &Bound, jobs: &Jobs, first: usi
         source: settings.items.location().cloned(),
         storages: storages.clone(),
         within: workflow.within(),
-        secrets: Arc::new(crate::secrets::Secrets::new(Default::default())),
+        secrets: Arc::new(Secrets::pretended(settings.secrets.keys().map(String::as_str))),
         wire: None,
     };
     let job = kind.make(settings.job.config.clone(), &setup).map_err(|error| workflow.place_config_error(&error))?;
@@ -78,15 +89,18 @@ pub async fn dry_run(workflow: &Workflow, bound: &Bound, jobs: &Jobs, first: usi
         // Cut as a run cuts it, so that what would refuse the run refuses this as well.
         let mut record = Record::create(&scratch.0.join("run.db"))?;
         let stop = CancellationToken::new();
-        let cut = Cut { input: &open, selection: &selection, params: &bound.params, publisher, stop: &stop };
+        let order = Ordering::of(bound);
+        let order = order.as_ref();
+        let cut =
+            Cut { input: &open, selection: &selection, params: &bound.params, publisher, folder: &scratch.0, order, stop: &stop };
         cut.write(&mut record, Cutter::of(&settings.batch)).map_err(|why| match why {
             Why::Trouble(error) => error,
             other => Error::bug(other.to_string()),
         })?;
-        let mut preview = Preview { batches: record.batch_count()?, ..Preview::default() };
+        let mut preview = Preview { batches: record.batch_count()?, lanes: record.fact(LANES)?, ..Preview::default() };
         let mut rows = open.rows(Position::START)?;
         while let Some(row) = rows.next()? {
-            let item = look_at(&row, &selection, bound, publisher);
+            let item = look_at(&row, &selection, bound, &job, publisher.is_some());
             preview.items += 1;
             preview.skipped += u64::from(item.skipped.is_some());
             preview.failed += u64::from(item.failed.is_some());
@@ -94,12 +108,15 @@ pub async fn dry_run(workflow: &Workflow, bound: &Bound, jobs: &Jobs, first: usi
                 preview.first.push(item);
             }
         }
+        let done = preview.items - preview.skipped - preview.failed;
+        preview.calls = Calls::of(done, preview.lanes.as_ref(), (job.calls(), job.calls_per_lane()), &settings.rate);
         Ok(preview)
     })
 }
 
-fn look_at(row: &Row<'_>, selection: &Selection, bound: &Bound, publisher: Option<&Arc<dyn AnyJob>>) -> PreviewItem {
-    let failed = |key: String, why: String| PreviewItem { key, destination: None, skipped: None, failed: Some(why) };
+fn look_at(row: &Row<'_>, selection: &Selection, bound: &Bound, job: &Arc<dyn AnyJob>, publishes: bool) -> PreviewItem {
+    let item = |key: String| PreviewItem { key, destination: None, request: None, skipped: None, failed: None };
+    let failed = |key: String, why: String| PreviewItem { failed: Some(why), ..item(key) };
     let value = match row.value() {
         Ok(value) => value,
         Err(failure) => return failed(selection.key_of_invalid(row).to_string(), failure.to_string()),
@@ -109,15 +126,20 @@ fn look_at(row: &Row<'_>, selection: &Selection, bound: &Bound, publisher: Optio
         Err(failure) => return failed(selection.key_of_invalid(row).to_string(), failure.to_string()),
     };
     match selection.judge(&value) {
-        Err(failure) => failed(key, failure.to_string()),
-        Ok(Judged::LeftOut(why)) => PreviewItem { key, destination: None, skipped: Some(why), failed: None },
-        Ok(Judged::Selected) => {
-            let scope = Scope::params(&bound.params).with_item(&value);
-            match publisher.map(|job| job.destination(&value, &scope)).transpose() {
-                Err(error) => failed(key, error.to_string()),
-                Ok(destination) => PreviewItem { key, destination: destination.flatten(), skipped: None, failed: None },
-            }
-        }
+        Err(failure) => return failed(key, failure.to_string()),
+        Ok(Judged::LeftOut(why)) => return PreviewItem { skipped: Some(why), ..item(key) },
+        Ok(Judged::Selected) => {}
+    }
+    let redact = &bound.settings.redact;
+    let said = |text: String| match redact.is_empty() {
+        true => text,
+        false => redact.hide(&mut value.clone()).scrub(&text).into_owned(),
+    };
+    let scope = Scope::params(&bound.params).with_item(&value);
+    let destination = if publishes { job.destination(&value, &scope) } else { Ok(None) };
+    match destination.and_then(|destination| Ok((destination, job.preview(&value, &scope)?))) {
+        Err(error) => failed(key, said(error.to_string())),
+        Ok((destination, request)) => PreviewItem { destination, request: request.map(said), ..item(key) },
     }
 }
 

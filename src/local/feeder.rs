@@ -10,24 +10,31 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::cut::Cutter;
+use super::desk::LocalDesk;
+use super::ready::{Found, Ready};
 use super::record::{BatchRow, Record};
-use super::recorder::Note;
 use super::recover::crashes_until_alone;
 use super::stop::Why;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::item::{Item, ItemKey};
-use crate::outcome::{Failure, Outcome};
-use crate::reader::{Judged, OpenInput, Position, Row, Rows, Selection};
+use crate::item::Item;
+use crate::outcome::Outcome;
+use crate::reader::{OpenInput, Position, Row, Rows};
+use crate::worker::Bundle;
 
 /// Batch rows that are read from the record at once.
 const PAGE: u32 = 256;
 
-/// A batch to be worked, beside others or, for items that may have crashed the process before, with nothing beside it.
-#[derive(Debug)]
+/// What is to be worked, beside others or, for items that may have crashed the process before, with nothing beside it.
 pub(super) enum Handed {
-    Beside(Batch),
-    Alone(Batch),
+    Beside(Work),
+    Alone(Work),
+}
+
+/// The work of one child execution.
+pub(super) enum Work {
+    Batch(Batch),
+    Lanes(Bundle),
 }
 
 /// Which of the pending items are wanted in this session.
@@ -43,10 +50,9 @@ pub(super) struct Wanted {
 pub(super) struct Feeder {
     pub record: Record,
     pub input: OpenInput,
-    pub selection: Selection,
-    pub cutter: Cutter,
+    pub ready: Ready,
     pub wanted: Wanted,
-    pub notes: mpsc::Sender<Note>,
+    pub desk: Arc<LocalDesk>,
     pub stop: CancellationToken,
 }
 
@@ -61,7 +67,7 @@ impl Feeder {
         let suspects = self.record.suspects(crashes_until_alone())?;
         let mut feeding = Feeding {
             redriven: Arc::new(redriven),
-            cutter: self.cutter,
+            cutter: self.ready.cutter,
             next_id: 0,
             items: Vec::new(),
             handed: 0,
@@ -74,12 +80,19 @@ impl Feeder {
             Ended::All => feeding.each_alone(&suspects)?,
             other => other,
         };
-        Ok(match (full, &self.wanted) {
+        self.wanted.why(&full, feeding.seen)
+    }
+}
+
+impl Wanted {
+    /// Why not all that is pending was handed out, if so. `seen`: what is wanted was found.
+    pub fn why(&self, ended: &Ended, seen: bool) -> Result<Option<Why>> {
+        Ok(match (ended, self) {
             (Ended::Limit, Wanted { limit: Some(limit), .. }) => {
                 let items = if *limit == 1 { "1 item was".to_string() } else { format!("{limit} items were") };
                 Some(Why::Enough(format!("{items} asked for (`--limit`)")))
             }
-            (Ended::All, Wanted { only: Some(key), .. }) if !feeding.seen => {
+            (Ended::All, Wanted { only: Some(key), .. }) if !seen => {
                 return Err(Error::refused(format!("no pending item has the key `{key}`"))
                     .hint("`fanfold results RUN` shows the keys; a key is written as it is shown there"));
             }
@@ -89,8 +102,9 @@ impl Feeder {
     }
 }
 
-#[derive(PartialEq)]
-enum Ended {
+/// Where handing out ended.
+#[derive(Debug, PartialEq)]
+pub(super) enum Ended {
     All,
     Limit,
     Stopped,
@@ -169,46 +183,27 @@ impl Feeding<'_> {
             return Ok(if self.hand_out()? { Ended::Limit } else { Ended::Stopped });
         }
         let bytes = row.json_len();
-        let selection = &self.feeder.selection;
-        let (key, ready) = match row.value() {
-            Err(failure) => (selection.key_of_invalid(row), Err(Outcome::Failed(failure))),
-            Ok(value) => match selection.key(&value, row.index) {
-                Err(failure) => (selection.key_of_invalid(row), Err(Outcome::Failed(failure))),
-                Ok(key) => match selection.judge(&value) {
-                    Err(failure) => (key, Err(Outcome::Failed(failure))),
-                    Ok(Judged::LeftOut(why)) => (key, Err(Outcome::Skipped(why))),
-                    Ok(Judged::Selected) if !self.cutter.fits(bytes) => (key, Err(Outcome::Failed(self.too_large(bytes)))),
-                    Ok(Judged::Selected) => (key, Ok(value)),
-                },
-            },
-        };
+        let Found { key, value, ended } = self.feeder.ready.look_at(row);
         if self.feeder.wanted.only.as_ref().is_some_and(|only| *only != key.to_string()) {
             return Ok(Ended::All);
         }
         self.seen = true;
         self.handed += 1;
-        match ready {
-            Ok(value) => {
+        let item = Item { index: row.index, key, value };
+        match ended {
+            None => {
                 if self.cutter.begins_new(bytes) && !self.hand_out()? {
                     return Ok(Ended::Stopped);
                 }
-                self.items.push(Item { index: row.index, key, value });
+                self.items.push(item);
                 Ok(Ended::All)
             }
-            Err(outcome) => Ok(self.end_here(row.index, key, outcome)),
+            Some(outcome) => Ok(self.end_here(&item, outcome)),
         }
     }
 
-    fn end_here(&self, item: u64, key: ItemKey, outcome: Outcome) -> Ended {
-        let note = Note { item, key, outcome, attempts: 0, durable: None };
-        if self.feeder.notes.blocking_send(note).is_ok() { Ended::All } else { Ended::Stopped }
-    }
-
-    fn too_large(&self, bytes: usize) -> Failure {
-        Failure::new(
-            "Item.TooLarge",
-            format!("the item has {bytes} bytes of JSON, a batch takes at most {} (`batch.max_bytes`)", self.cutter.max_bytes()),
-        )
+    fn end_here(&self, item: &Item, outcome: Outcome) -> Ended {
+        if self.feeder.desk.ended_unworked(item, outcome) { Ended::All } else { Ended::Stopped }
     }
 
     fn hand_out(&mut self) -> Result<bool> {
@@ -220,11 +215,11 @@ impl Feeding<'_> {
     }
 
     /// Hands out what was gathered. `false`: nobody takes it any more.
-    fn hand(&mut self, how: impl FnOnce(Batch) -> Handed) -> Result<bool> {
+    fn hand(&mut self, how: impl FnOnce(Work) -> Handed) -> Result<bool> {
         let Some(batch) = self.gathered() else { return Ok(true) };
         // Looked at after it was read: what someone wrote into the source meanwhile reaches no job.
         self.feeder.input.check_unchanged()?;
-        Ok(self.batches.blocking_send(how(batch)).is_ok())
+        Ok(self.batches.blocking_send(how(Work::Batch(batch))).is_ok())
     }
 
     fn gathered(&mut self) -> Option<Batch> {

@@ -9,15 +9,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::control::{Control, LOOK_EVERY};
 use super::desk::LocalDesk;
-use super::feeder::{Feeder, Handed};
+use super::feeder::{Handed, Work};
+use super::rates::Throttled;
 use super::session::join;
 use super::stop::Why;
-use crate::batch::Batch;
 use crate::error::Result;
 use crate::worker::Worker;
 
 /// Batches that wait to be worked: enough that no child waits for the reader.
 const BATCHES_AHEAD: usize = 4;
+
+/// Where batches are handed out.
+pub(super) type Batches = mpsc::Sender<Handed>;
 
 /// Hands batches to children until the feeder has no more.
 pub(super) struct MapRun {
@@ -25,6 +28,7 @@ pub(super) struct MapRun {
     pub desk: Arc<LocalDesk>,
     pub control: Control,
     pub max_concurrency: u32,
+    pub throttled: Throttled,
     pub stop: CancellationToken,
 }
 
@@ -36,13 +40,13 @@ struct Watch {
 }
 
 impl MapRun {
-    /// Works everything that the feeder hands out. Says why that is not all that was pending, if so.
+    /// Works everything that `feed` hands out, on a thread of its own. Says why that is not all that was pending, if so.
     ///
     /// # Errors
-    /// Those of the feeder.
-    pub async fn work(self, feeder: Feeder) -> Result<Option<Why>> {
+    /// Those of `feed`.
+    pub async fn work(mut self, feed: impl FnOnce(&Batches) -> Result<Option<Why>> + Send + 'static) -> Result<Option<Why>> {
         let (sender, mut batches) = mpsc::channel(BATCHES_AHEAD);
-        let feeding = tokio::task::spawn_blocking(move || feeder.feed(&sender));
+        let feeding = tokio::task::spawn_blocking(move || feed(&sender));
         let mut children = JoinSet::new();
         let mut watch = Watch { look: tokio::time::interval(LOOK_EVERY), limit: self.limit(), asked: false };
         let mut open = true;
@@ -50,10 +54,10 @@ impl MapRun {
             tokio::select! {
                 Some(ended) = children.join_next() => self.ended(ended)?,
                 handed = batches.recv(), if open && children.len() < watch.limit => match handed {
-                    Some(Handed::Beside(batch)) => self.start(&mut children, batch),
-                    Some(Handed::Alone(batch)) => {
+                    Some(Handed::Beside(work)) => self.start(&mut children, work),
+                    Some(Handed::Alone(work)) => {
                         self.all_ended(&mut children, &mut watch).await?;
-                        self.start(&mut children, batch);
+                        self.start(&mut children, work);
                         self.all_ended(&mut children, &mut watch).await?;
                     }
                     None => open = false,
@@ -65,7 +69,7 @@ impl MapRun {
     }
 
     /// Waits until no child is left, and listens meanwhile.
-    async fn all_ended(&self, children: &mut JoinSet<()>, watch: &mut Watch) -> Result<()> {
+    async fn all_ended(&mut self, children: &mut JoinSet<()>, watch: &mut Watch) -> Result<()> {
         while !children.is_empty() {
             tokio::select! {
                 Some(ended) = children.join_next() => self.ended(ended)?,
@@ -76,17 +80,24 @@ impl MapRun {
     }
 
     /// Does what was asked for since it was listened last.
-    fn listen(&self, watch: &mut Watch) {
+    fn listen(&mut self, watch: &mut Watch) {
         watch.limit = self.limit();
-        if !watch.asked && self.control.wishes().stop {
+        let wishes = self.control.wishes();
+        self.throttled.hear(wishes.rates);
+        if !watch.asked && wishes.stop {
             watch.asked = true;
             self.desk.stop_for(Why::Asked);
         }
     }
 
-    fn start(&self, children: &mut JoinSet<()>, batch: Batch) {
+    fn start(&self, children: &mut JoinSet<()>, work: Work) {
         let (worker, desk) = (Arc::clone(&self.worker), Arc::clone(&self.desk));
-        children.spawn(async move { worker.run(&batch, &*desk).await });
+        children.spawn(async move {
+            match work {
+                Work::Batch(batch) => worker.run(&batch, &*desk).await,
+                Work::Lanes(bundle) => worker.run_lanes(&bundle, &*desk).await,
+            }
+        });
     }
 
     /// A panic that reaches this far is ours, not a job's.

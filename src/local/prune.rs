@@ -5,16 +5,20 @@ use rusqlite::params;
 use super::record::{Record, set_fact};
 use super::results::RunItems;
 use super::state::RunFolder;
+use super::unknown::unknown_calls;
 use crate::error::{Error, Result};
 use crate::job::Jobs;
 use crate::reader::Input;
 
+/// The fact that answers of calls were removed, without which an item cannot go on where it was.
+pub(super) const PRUNED_CALLS: &str = "pruned_calls";
+
 impl RunFolder {
-    /// Removes the items' outputs and the copy of their data, if the run made one, and gives the disk back. Keys, outcomes and the
+    /// Removes the items' outputs, the calls that were made for them and the copy of their data, if the run made one, and gives the disk back. Keys, outcomes and the
     /// report stay. Gives the bytes freed.
     ///
     /// # Errors
-    /// The run is being worked on or has pending items, or the folder cannot be written.
+    /// The run is being worked on, has pending items or unknown calls, or the folder cannot be written.
     pub fn prune(&self, jobs: &Jobs) -> Result<u64> {
         let _lock = self.lock()?;
         let mut record = Record::open(&self.record_path())?;
@@ -24,6 +28,16 @@ impl RunFolder {
             return Err(Error::refused(format!("run {} is not at its end: {pending} items are pending", self.id()))
                 .hint(format!("fanfold resume {}", self.id())));
         };
+        let unknown = unknown_calls(&record, &record.counts()?)?;
+        if let Some(first) = unknown.first() {
+            let detail = format!("calls of run {} are unknown, and what was sent is needed to decide them", self.id());
+            return Err(Error::refused(detail).hint(format!(
+                "fanfold resolve {} {} {} --happened JSON, --did-not-happen or --give-up",
+                self.id(),
+                first.item,
+                first.step
+            )));
+        }
         let before = self.size();
         let copy = input.copy().map(|name| self.path().join(name)).filter(|path| path.exists());
         if copy.is_some() {
@@ -31,6 +45,9 @@ impl RunFolder {
         }
         record.write("be written", |db| {
             db.execute("UPDATE outcomes SET output = NULL", [])?;
+            if db.execute("DELETE FROM calls", [])? > 0 {
+                set_fact(db, PRUNED_CALLS, &true)?;
+            }
             set_fact(db, "pruned", &true)
         })?;
         if let Some(copy) = copy {

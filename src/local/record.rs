@@ -11,12 +11,17 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
+use super::cut::LANES;
+use super::resolve::GIVEN_UP;
 use crate::error::{Error, Result};
+use crate::lane::Lanes;
+use crate::ledger::sqlite;
 use crate::outcome::{Counts, ItemStatus, Outcome};
 
 /// The layout of the file. A newer fanfold reads older ones; an older one refuses newer ones.
-const SCHEMA_VERSION: i32 = 1;
+const SCHEMA_VERSION: i32 = 2;
 
 /// "fanf" in ASCII, so that `file run.db` and SQLite's own tools can tell what it is.
 const APPLICATION_ID: i32 = 0x6661_6e66;
@@ -99,7 +104,8 @@ impl Record {
         let mut record = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         record.write("be made", |db| {
             db.execute_batch(&format!(
-                "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; {SCHEMA}"
+                "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; {SCHEMA} {}",
+                sqlite::SCHEMA
             ))
         })?;
         Ok(record)
@@ -107,9 +113,21 @@ impl Record {
 
     /// Opens the record of an existing run for writing.
     pub fn open(path: &Path) -> Result<Self> {
-        let record = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        record.check_version()?;
+        let mut record = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        if record.check_version()? < SCHEMA_VERSION {
+            record.bring_up_to_date()?;
+        }
         Ok(record)
+    }
+
+    /// Adds what records of older versions lack.
+    fn bring_up_to_date(&mut self) -> Result<()> {
+        self.write("be written", |db| {
+            if !sqlite::exists(db)? {
+                db.execute_batch(sqlite::SCHEMA)?;
+            }
+            db.pragma_update(None, "user_version", SCHEMA_VERSION)
+        })
     }
 
     /// Opens it for looking only; a run that is going on does not notice.
@@ -135,7 +153,7 @@ impl Record {
         Ok(Self { db, path: shown })
     }
 
-    fn check_version(&self) -> Result<()> {
+    fn check_version(&self) -> Result<i32> {
         let read = |name: &str| self.read(|db| db.pragma_query_value(None, name, |row| row.get::<_, i32>(0)));
         if read("application_id")? != APPLICATION_ID {
             let error = Error::refused(format!("{} is not the record of a run", self.path));
@@ -149,7 +167,7 @@ impl Record {
             ))
             .hint("use the fanfold that began the run"));
         }
-        Ok(())
+        Ok(version)
     }
 
     /// Reads; a mistake says which file it is.
@@ -220,8 +238,11 @@ impl Record {
         })
     }
 
-    /// How many batches the input was cut into.
+    /// How many batches the input was cut into; in a run with lanes, how many bundles these are packed into.
     pub fn batch_count(&self) -> Result<u64> {
+        if let Some(lanes) = self.fact::<Lanes>(LANES)? {
+            return Ok(lanes.bundles);
+        }
         self.read(|db| db.query_row("SELECT count(*) FROM batches", [], |row| row.get::<_, i64>(0))).map(|n| n as u64)
     }
 
@@ -276,6 +297,32 @@ impl Record {
                     ))
                 })?
                 .collect()
+        })
+    }
+
+    /// Tells the status of every item that has an exception row. Whoever was given up by a person is told as skipped.
+    pub fn each_exception(&self, mut see: impl FnMut(u64, ItemStatus)) -> Result<()> {
+        self.read(|db| {
+            let mut statement =
+                db.prepare("SELECT item, CASE error WHEN ?1 THEN 2 ELSE status END FROM outcomes WHERE status <> 1")?;
+            let mut rows = statement.query([GIVEN_UP])?;
+            while let Some(row) = rows.next()? {
+                see(row.get::<_, i64>(0)? as u64, status_of(row.get(1)?)?);
+            }
+            Ok(())
+        })
+    }
+
+    /// The output of an item that succeeded, as it was kept; null if it gave none.
+    pub fn output(&self, item: u64) -> Result<Value> {
+        let text: Option<Option<String>> = self.read(|db| {
+            db.prepare_cached("SELECT output FROM outcomes WHERE item = ?1")?
+                .query_row([item as i64], |row| row.get(0))
+                .optional()
+        })?;
+        text.flatten().map_or(Ok(Value::Null), |text| {
+            serde_json::from_str(&text)
+                .map_err(|error| Error::surroundings(format!("{}: the output of item {item} is damaged: {error}", self.path)))
         })
     }
 

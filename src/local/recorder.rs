@@ -1,12 +1,14 @@
 //! [`Recorder`]: the one thread that writes outcomes, many at a time.
 //!
-//! Whatever has gathered is committed together, so that durability costs little per item. It also sees the items in the order
-//! in which they end, and is therefore where a run is stopped early.
+//! Whatever has gathered is committed together, so that durability costs little per item: outcomes gather for a moment, a call that
+//! waits to be sent for no longer than the commit before it takes. It also sees the items in the order in which they end, and is
+//! therefore where a run is stopped early.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::{JoinHandle, Thread};
+use std::time::{Duration, Instant};
 
 use rusqlite::{Transaction, params};
 use tokio::sync::{mpsc, oneshot};
@@ -15,9 +17,11 @@ use tokio_util::sync::CancellationToken;
 use super::record::{BatchRow, Record, set_outcome};
 use super::session::join;
 use super::stop::{StopRule, Why};
+use crate::crash;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, Progress};
 use crate::item::ItemKey;
+use crate::ledger::{CallRow, sqlite};
 use crate::outcome::{Counts, ItemStatus, Outcome};
 
 /// How long outcomes gather before they are committed together. A kill may lose, and so repeat, what ended within it.
@@ -37,6 +41,72 @@ pub(super) struct Note {
     pub durable: Option<oneshot::Sender<()>>,
 }
 
+/// What the record is told, in this order.
+#[derive(Debug)]
+pub(super) enum Told {
+    Ended(Note),
+    /// A call is about to be sent: told once that is durable.
+    Started(CallRow, oneshot::Sender<()>),
+    Called(CallRow),
+}
+
+impl Told {
+    /// Whether somebody waits for it to be durable.
+    fn is_urgent(&self) -> bool {
+        match self {
+            Self::Ended(note) => note.durable.is_some(),
+            Self::Started(..) => true,
+            Self::Called(_) => false,
+        }
+    }
+}
+
+/// Tells the writing thread.
+#[derive(Debug, Clone)]
+pub(super) struct Notes {
+    told: mpsc::Sender<Told>,
+    urgency: Arc<Urgency>,
+}
+
+/// How many wait for what is told to be durable, and the thread that would let more gather.
+#[derive(Debug, Default)]
+struct Urgency {
+    waiting: AtomicUsize,
+    thread: OnceLock<Thread>,
+}
+
+impl Notes {
+    /// Tells it; waits while the record is behind.
+    ///
+    /// # Errors
+    /// Nobody records any more.
+    pub async fn send(&self, told: Told) -> Result<(), ()> {
+        let room = self.told.reserve().await.map_err(drop)?;
+        if !told.is_urgent() {
+            room.send(told);
+            return Ok(());
+        }
+        let before = self.urgency.waiting.fetch_add(1, Ordering::AcqRel);
+        room.send(told);
+        if before == 0
+            && let Some(thread) = self.urgency.thread.get()
+        {
+            thread.unpark();
+        }
+        Ok(())
+    }
+
+    /// The same of an item, on a thread that may be blocked.
+    pub fn blocking_send(&self, note: Note) -> Result<(), ()> {
+        self.told.blocking_send(Told::Ended(note)).map_err(drop)
+    }
+
+    /// Room to tell something for which nobody waits, if there is any just now.
+    pub fn try_reserve(&self) -> Option<mpsc::Permit<'_, Told>> {
+        self.told.try_reserve().ok()
+    }
+}
+
 /// The door to the writing thread.
 #[derive(Debug)]
 pub(super) struct Recorder {
@@ -52,23 +122,32 @@ pub(super) struct Stopping {
 
 impl Recorder {
     /// Starts the thread. It ends when every sender is gone.
-    pub fn start(
-        record: Record,
-        session: i64,
-        stopping: Stopping,
-        observer: Arc<dyn Observer>,
-    ) -> Result<(Self, mpsc::Sender<Note>)> {
-        let (sender, receiver) = mpsc::channel(WAITING);
+    pub fn start(record: Record, session: i64, stopping: Stopping, observer: Arc<dyn Observer>) -> Result<(Self, Notes)> {
+        let (told, receiver) = mpsc::channel(WAITING);
+        let urgency = Arc::new(Urgency::default());
         let counts = record.counts()?;
         let redriven = record.redriven()?;
         let attempts = record.attempts()?;
-        let writing =
-            Writing { record, session, counts, attempts, redriven, open: BTreeMap::new(), stopping, observer, failed: false };
+        let has_calls = !record.read(sqlite::is_empty)?;
+        let writing = Writing {
+            record,
+            session,
+            counts,
+            attempts,
+            redriven,
+            has_calls,
+            open: BTreeMap::new(),
+            stopping,
+            observer,
+            failed: false,
+        };
+        let seen = Arc::clone(&urgency);
         let thread = std::thread::Builder::new()
             .name("record".to_string())
-            .spawn(move || writing.until_all_is_told(receiver))
+            .spawn(move || writing.until_all_is_told(receiver, &seen))
             .map_err(|error| Error::surroundings(format!("no thread can be started: {error}")))?;
-        Ok((Self { thread }, sender))
+        let _ = urgency.thread.set(thread.thread().clone());
+        Ok((Self { thread }, Notes { told, urgency }))
     }
 
     /// Waits until everything told is written. Every sender must be gone, or will be.
@@ -82,8 +161,10 @@ struct Writing {
     session: i64,
     counts: Counts,
     attempts: u64,
-    /// Pending items that were redriven: how often, and the tries they had before.
+    /// Items that were made pending again: how often they were redriven, and the tries they had before.
     redriven: HashMap<u64, (u32, u32)>,
+    /// Whether any call is kept: most jobs make none.
+    has_calls: bool,
     /// Batches of which some items have an outcome and some have not, by their first item.
     open: BTreeMap<u64, BatchRow>,
     stopping: Stopping,
@@ -92,53 +173,65 @@ struct Writing {
 }
 
 impl Writing {
-    fn until_all_is_told(mut self, mut receiver: mpsc::Receiver<Note>) {
-        let mut notes = Vec::with_capacity(WAITING);
+    fn until_all_is_told(mut self, mut receiver: mpsc::Receiver<Told>, urgency: &Urgency) {
+        let mut told = Vec::with_capacity(WAITING);
         while let Some(first) = receiver.blocking_recv() {
-            let hurried = first.durable.is_some();
-            notes.push(first);
-            if !hurried && receiver.len() < WAITING / 2 {
-                std::thread::sleep(GATHER);
+            if !first.is_urgent() {
+                gather(&receiver, urgency);
             }
-            while notes.len() < WAITING {
+            told.push(first);
+            while told.len() < WAITING {
                 match receiver.try_recv() {
-                    Ok(note) => notes.push(note),
+                    Ok(next) => told.push(next),
                     Err(_) => break,
                 }
             }
+            let urgent = told.iter().filter(|told| told.is_urgent()).count();
+            urgency.waiting.fetch_sub(urgent, Ordering::AcqRel);
             // After a write that failed nothing more is written: these items stay pending, and the run is stopping.
             if !self.failed {
-                self.write(&mut notes);
+                self.write(&mut told);
             }
-            notes.clear();
+            told.clear();
         }
     }
 
-    fn write(&mut self, notes: &mut Vec<Note>) {
-        if let Err(error) = self.commit(notes) {
+    fn write(&mut self, told: &mut Vec<Told>) {
+        if let Err(error) = self.commit(told) {
             self.failed = true;
             self.stop(Why::Trouble(error));
             return;
         }
-        for note in notes.drain(..) {
-            self.count(&note);
-            if let Some(durable) = note.durable {
-                // Whoever waited may have been dropped.
-                let _ = durable.send(());
-            }
-            if matches!(note.outcome.status(), ItemStatus::Failed | ItemStatus::Unknown) {
-                self.observer.see(&Event::Item { key: note.key, outcome: note.outcome, attempts: note.attempts });
+        let mut have_ended = false;
+        for told in told.drain(..) {
+            // Whoever waited may have been dropped.
+            match told {
+                Told::Started(_, durable) => drop(durable.send(())),
+                Told::Called(_) => crash::point("after done durable"),
+                Told::Ended(note) => {
+                    have_ended = true;
+                    self.ended(note);
+                    crash::point("after outcome durable");
+                }
             }
         }
-        self.open.retain(|_, batch| batch.ended < batch.count);
-        self.observer.see(&Event::Progress(Progress { counts: self.counts, attempts: self.attempts }));
+        if have_ended {
+            self.open.retain(|_, batch| batch.ended < batch.count);
+            self.observer.see(&Event::Progress(Progress { counts: self.counts, attempts: self.attempts }));
+        }
     }
 
-    fn count(&mut self, note: &Note) {
+    fn ended(&mut self, note: Note) {
         self.counts.shift(ItemStatus::Pending, note.outcome.status(), 1);
         self.attempts += u64::from(note.attempts);
         if let Some(why) = self.stopping.rule.see(&note.outcome) {
             self.stop(why);
+        }
+        if let Some(durable) = note.durable {
+            let _ = durable.send(());
+        }
+        if matches!(note.outcome.status(), ItemStatus::Failed | ItemStatus::Unknown) {
+            self.observer.see(&Event::Item { key: note.key, outcome: note.outcome, attempts: note.attempts });
         }
     }
 
@@ -148,22 +241,37 @@ impl Writing {
         self.stopping.token.cancel();
     }
 
-    fn commit(&mut self, notes: &[Note]) -> Result<()> {
+    fn commit(&mut self, told: &[Told]) -> Result<()> {
         let mut touched = BTreeSet::new();
-        for note in notes {
-            touched.insert(self.batch_of(note.item)?);
+        for told in told {
+            match told {
+                Told::Ended(note) => drop(touched.insert(self.batch_of(note.item)?)),
+                Told::Started(..) | Told::Called(_) => self.has_calls = true,
+            }
         }
-        let (open, redriven, session) = (&mut self.open, &self.redriven, self.session);
+        let (open, redriven, session, has_calls) = (&mut self.open, &self.redriven, self.session, self.has_calls);
         self.record.write("be written", |db| {
-            for note in notes {
-                let (redrive, before) = redriven.get(&note.item).copied().unwrap_or((0, 0));
-                let plain = redrive == 0 && note.attempts == 1 && note.outcome == Outcome::Succeeded(serde_json::Value::Null);
+            for told in told {
+                let note = match told {
+                    Told::Started(row, _) | Told::Called(row) => {
+                        sqlite::write(db, row)?;
+                        continue;
+                    }
+                    Told::Ended(note) => note,
+                };
+                // An item that was made pending again has a row already, which says so.
+                let again = redriven.get(&note.item);
+                let (redrive, before) = again.copied().unwrap_or((0, 0));
+                let plain = again.is_none() && note.attempts == 1 && note.outcome == Outcome::Succeeded(serde_json::Value::Null);
                 if !plain {
                     let key = match &note.key {
                         ItemKey::Name(name) => Some(name.as_str()),
                         ItemKey::Position { .. } => None,
                     };
                     set_outcome(db, note.item, &note.outcome, before + note.attempts, redrive, key)?;
+                }
+                if has_calls && matches!(note.outcome, Outcome::Succeeded(_) | Outcome::Skipped(_)) {
+                    sqlite::forget(db, note.item)?;
                 }
                 if let Some((_, batch)) = open.range_mut(..=note.item).next_back() {
                     mark_done(batch, note.item);
@@ -190,6 +298,18 @@ impl Writing {
         let first = row.first;
         self.open.insert(first, row);
         Ok(first)
+    }
+}
+
+/// Lets more gather for a moment, unless somebody waits.
+fn gather(receiver: &mpsc::Receiver<Told>, urgency: &Urgency) {
+    let until = Instant::now() + GATHER;
+    while receiver.len() < WAITING / 2 && urgency.waiting.load(Ordering::Acquire) == 0 {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        std::thread::park_timeout(left);
     }
 }
 

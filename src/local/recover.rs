@@ -27,7 +27,9 @@ pub(super) fn after_crash(record: &mut Record, marks: &Marks, left: &Left, repea
     let mut open = Vec::new();
     // Killed after the count and before the marks began anew: they are those of a crash that was counted.
     let counted = record.fact::<u64>(COUNTED)? == Some(left.session);
-    for item in left.items.iter().filter(|_| !counted) {
+    // What goes through steps is known by the ledger, which counts the deaths of single calls.
+    let counts = !counted && repeat != Repeat::Steps;
+    for item in left.items.iter().filter(|_| counts) {
         // A mark in a damaged file may name anything.
         if let Some(batch) = record.batch_of(*item)?
             && !batch.is_done((item - batch.first) as u32)
@@ -43,12 +45,10 @@ pub(super) fn after_crash(record: &mut Record, marks: &Marks, left: &Left, repea
                     "Worker.Crashed",
                     "the process died while the item was in flight; its effect may have happened",
                 )),
-                Repeat::Safe | Repeat::Keyed | Repeat::Steps | Repeat::Recorded if crashes >= CRASHES_UNTIL_FAILED => {
-                    Outcome::Failed(Failure::new(
-                        "Worker.Crashed",
-                        format!("the process died {crashes} times while the item was in flight, twice with nothing beside it"),
-                    ))
-                }
+                Repeat::Safe | Repeat::Keyed if crashes >= CRASHES_UNTIL_FAILED => Outcome::Failed(Failure::new(
+                    "Worker.Crashed",
+                    format!("the process died {crashes} times while the item was in flight, twice with nothing beside it"),
+                )),
                 Repeat::Safe | Repeat::Keyed | Repeat::Steps | Repeat::Recorded => continue,
             };
             end(db, item, &outcome, crashes)?;
@@ -90,6 +90,19 @@ pub(super) fn crashes_until_alone() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_goes_through_steps_is_never_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut record = Record::create(&folder.path().join("run.db")).unwrap();
+        record.write("be written", |db| db.execute("INSERT INTO batches (first, count, position) VALUES (0, 9, 0)", [])).unwrap();
+        let marks = Marks::open(&folder.path().join("in-flight")).unwrap().0;
+        for session in 1..9 {
+            after_crash(&mut record, &marks, &Left { session, items: vec![4] }, Repeat::Steps, 9).unwrap();
+        }
+        assert!(!record.has_crashed().unwrap());
+        assert_eq!(record.counts().unwrap().pending, 9);
+    }
 
     #[test]
     fn a_crash_is_counted_once_however_often_it_is_recovered_from() {

@@ -3,8 +3,11 @@
 use rusqlite::{Transaction, params};
 use serde_json::{Map, Value};
 
+use super::lane_walk::{Redriving, before_redrive};
+use super::prune::PRUNED_CALLS;
 use super::record::{BatchRow, batch_row, set_fact};
 use super::recorder::write_batch;
+use super::resolve::GIVEN_UP;
 use super::run::{Run, StoredWorkflow};
 use super::session::UNCLAIMED;
 use crate::error::{Error, Result};
@@ -18,6 +21,9 @@ pub struct Redrive {
     pub batch: Option<u32>,
     /// Take the workflow file as it is now, instead of as it was when the run began.
     pub accept: bool,
+    /// Run failed items again although their lanes went on behind them (`order.on_failure: continue`). Without it such items refuse
+    /// the redrive.
+    pub out_of_order: bool,
 }
 
 impl Run {
@@ -31,9 +37,13 @@ impl Run {
         if redrive.batch == Some(0) {
             return Err(Error::refused("a batch of 0 items was asked for, a batch has at least 1").hint("`--batch 1`"));
         }
+        if redrive.batch.is_some() && self.bound.settings.order.is_some() {
+            return Err(Error::refused("`--batch` is for runs without `order:`, whose batches are whole lanes"));
+        }
         if let Some(input) = self.input()? {
             let pruned = self.record.fact::<bool>("pruned")?.unwrap_or(false);
-            if pruned && input.copy().is_some() {
+            let needs_calls = self.record.fact::<bool>(PRUNED_CALLS)?.unwrap_or(false);
+            if pruned && input.copy().is_some() || needs_calls {
                 return Err(Error::refused(format!("the items' data of run {} was removed by `prune`", self.id()))
                     .hint("begin a new run"));
             }
@@ -43,6 +53,10 @@ impl Run {
         // What was in flight at a crash is judged by the job it was in flight with, and before its item is pending again.
         let last = self.record.read(|db| db.query_row("SELECT coalesce(max(id), 0) FROM sessions", [], |row| row.get(0)))?;
         drop(self.recover(last)?);
+        let lanes = before_redrive(&self.record, &self.folder)?;
+        if lanes.out_of_order > 0 && !redrive.out_of_order {
+            return Err(out_of_order(&lanes, self.id()));
+        }
         if redrive.accept {
             self.accept(jobs)?;
         }
@@ -51,11 +65,12 @@ impl Run {
         }
         self.record.write("be written", |db| {
             let items: Vec<u64> = db
-                .prepare("SELECT item FROM outcomes WHERE status IN (3, 5) ORDER BY item")?
-                .query_map([], |row| row.get::<_, i64>(0))?
+                .prepare("SELECT item FROM outcomes WHERE status IN (3, 5) AND error IS NOT ?1 ORDER BY item")?
+                .query_map([GIVEN_UP], |row| row.get::<_, i64>(0))?
                 .map(|item| item.map(|item| item as u64))
+                .filter(|item| item.as_ref().map_or(true, |item| lanes.held.binary_search(item).is_err()))
                 .collect::<rusqlite::Result<_>>()?;
-            pend(db, &items)?;
+            pend(db, &items, 1)?;
             Ok(items.len() as u64)
         })
     }
@@ -95,6 +110,11 @@ impl Run {
                 .at(Some(workflow.place_of("items")))
                 .hint("begin a new run for other items; a redrive takes changes of everything else"));
         }
+        if bound.settings.order != self.bound.settings.order {
+            return Err(Error::refused("the changed workflow has another `order` than the run was begun with")
+                .at(Some(workflow.place_of("order")))
+                .hint("begin a new run for another order; a redrive takes changes of everything else"));
+        }
         let stored = StoredWorkflow::of(&workflow);
         self.record.write("be written", |db| {
             set_fact(db, "tolerance", &bound.settings.tolerated_failure)?;
@@ -110,17 +130,28 @@ impl Run {
     }
 }
 
-/// Makes the items pending again; they keep their tries.
-fn pend(db: &Transaction<'_>, items: &[u64]) -> rusqlite::Result<()> {
+/// Items whose lanes went on would run behind what came after them.
+fn out_of_order(lanes: &Redriving, run: &str) -> Error {
+    let detail = match lanes.out_of_order {
+        1 => "1 failed item would run out of order: its lane went on behind it".to_string(),
+        n => format!("{n} failed items would run out of order: their lanes went on behind them"),
+    };
+    Error::refused(detail).hint(format!(
+        "fanfold redrive {run} --out-of-order runs them now, each with the output of the last one before it that succeeded"
+    ))
+}
+
+/// Makes the items pending again; they keep their tries. `redrives` is how many more they have behind them now.
+pub(super) fn pend(db: &Transaction<'_>, items: &[u64], redrives: u32) -> rusqlite::Result<()> {
     let mut outcome = db.prepare(
-        "UPDATE outcomes SET status = 0, redrive = redrive + 1, error = NULL, cause = NULL, output = NULL WHERE item = ?1",
+        "UPDATE outcomes SET status = 0, redrive = redrive + ?2, error = NULL, cause = NULL, output = NULL WHERE item = ?1",
     )?;
     let mut crashes = db.prepare("DELETE FROM crashes WHERE item = ?1")?;
     let mut find =
         db.prepare("SELECT first, count, position, ended, done FROM batches WHERE first <= ?1 ORDER BY first DESC LIMIT 1")?;
     let mut open: Option<BatchRow> = None;
     for item in items {
-        outcome.execute([*item as i64])?;
+        outcome.execute(params![*item as i64, redrives])?;
         crashes.execute([*item as i64])?;
         let held = open.as_ref().is_some_and(|batch| item - batch.first < u64::from(batch.count));
         if !held {

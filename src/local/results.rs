@@ -10,11 +10,14 @@ use serde_json::value::RawValue;
 use super::record::{BatchRow, OutcomeRow, Record};
 use super::run::StoredWorkflow;
 use super::state::RunFolder;
+use super::unknown::{CallResult, InDoubt};
 use crate::error::Result;
 use crate::item::ItemKey;
 use crate::job::Jobs;
+use crate::ledger::CallRow;
 use crate::outcome::ItemStatus;
 use crate::reader::{Input, OpenInput, Position, Row, Rows, Selection};
+use crate::redact::{Hidden, Redact};
 
 /// Batches whose exceptions are read at once.
 const PAGE: u32 = 64;
@@ -39,6 +42,9 @@ pub struct ItemResult {
     /// What the job said about its success.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Box<RawValue>>,
+    /// Of an unknown item the calls that may have had their effect.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<CallResult>,
     /// The item itself; not there if it is damaged or if the source is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub item: Option<Value>,
@@ -47,9 +53,12 @@ pub struct ItemResult {
 /// Goes through the items of a run.
 pub struct Results {
     record: Record,
+    in_doubt: InDoubt,
     /// The source as messages call it.
     name: String,
     source: Option<RunItems>,
+    /// Whether the workflow says something of what is not to be shown.
+    redacts: bool,
     wanted: Option<Vec<ItemStatus>>,
     batches: std::vec::IntoIter<BatchRow>,
     after: Option<u64>,
@@ -62,6 +71,7 @@ pub(super) struct RunItems {
     input: OpenInput,
     selection: Selection,
     rows: Option<Rows>,
+    redact: Redact,
 }
 
 impl RunFolder {
@@ -77,8 +87,10 @@ impl RunFolder {
             Ok(items) => (items, None),
             Err(error) => (None, Some(format!("the items themselves are not shown: {}", error.detail()))),
         };
+        let redacts = record.known_fact::<StoredWorkflow>("workflow")?.text.contains("redact");
         let (batches, ready) = (Vec::new().into_iter(), Vec::new().into_iter());
-        Ok(Results { record, name, source, wanted, batches, after: None, ready, warning })
+        let in_doubt = InDoubt::of(&record)?;
+        Ok(Results { record, in_doubt, name, source, redacts, wanted, batches, after: None, ready, warning })
     }
 }
 
@@ -128,21 +140,36 @@ impl Results {
                 continue;
             }
             let row = exceptions.remove(&index);
-            let (key, item) = match found {
+            let (key, mut item) = match found {
                 Some((key, item)) => (Some(key), item),
                 None => (None, None),
             };
+            let hidden = source.as_ref().map(|source| &source.redact).filter(|redact| !redact.is_empty());
+            let hidden = hidden.zip(item.as_mut()).map(|(redact, item)| redact.hide(item));
+            // Without the item it is not known what to hide of an output.
+            let is_hidden = self.redacts && item.is_none();
             let stored_key = row.as_ref().and_then(|row| row.key.clone());
             let key = stored_key.or(key.map(|key| key.to_string())).unwrap_or_else(|| format!("{}#{index}", self.name));
             let ended = status != ItemStatus::Pending;
+            let calls = match status {
+                ItemStatus::Unknown => self.in_doubt.calls(&self.record, index)?,
+                _ => Vec::new(),
+            };
             results.push(ItemResult {
                 key,
                 index,
                 status,
                 attempts: row.as_ref().map_or(u32::from(ended), |row| row.attempts),
                 error: row.as_ref().and_then(|row| row.error.clone()),
-                cause: row.as_ref().and_then(|row| row.cause.clone()),
-                output: row.and_then(|row| row.output).and_then(|text| RawValue::from_string(text).ok()),
+                cause: row.as_ref().and_then(|row| shown_cause(row, hidden.as_ref())),
+                output: row
+                    .and_then(|row| row.output)
+                    .filter(|_| !is_hidden)
+                    .and_then(|text| shown_output(text, hidden.as_ref())),
+                calls: match is_hidden {
+                    true => Vec::new(),
+                    false => calls.iter().map(|row| shown_call(row, hidden.as_ref())).collect(),
+                },
                 item,
             });
         }
@@ -192,7 +219,7 @@ impl RunItems {
         let params: Value = record.known_fact("params")?;
         let bound = stored.parse(jobs)?.rebind(&params)?;
         let selection = Selection::new(&bound.settings.items, &input, &bound.params);
-        Ok(Some(Self { input: input.open(run)?, selection, rows: None }))
+        Ok(Some(Self { input: input.open(run)?, selection, rows: None, redact: bound.settings.redact }))
     }
 
     /// The same, if the workflow names the items itself.
@@ -225,6 +252,29 @@ impl RunItems {
         let Some(row) = rows.next()? else { return Ok(None) };
         Ok(wanted.then(|| key_and_value(&self.selection, &row)))
     }
+}
+
+/// The cause without what is redacted of its item.
+fn shown_cause(row: &OutcomeRow, hidden: Option<&Hidden>) -> Option<String> {
+    let cause = row.cause.as_deref()?;
+    Some(hidden.map_or(cause.into(), |hidden| hidden.scrub(cause)).into_owned())
+}
+
+/// A call likewise.
+fn shown_call(row: &CallRow, hidden: Option<&Hidden>) -> CallResult {
+    let mut call = CallResult::of(row);
+    if let Some(hidden) = hidden {
+        call.sent = hidden.scrub(&call.sent).into_owned();
+    }
+    call
+}
+
+/// The output likewise.
+fn shown_output(text: String, hidden: Option<&Hidden>) -> Option<Box<RawValue>> {
+    let Some(hidden) = hidden else { return RawValue::from_string(text).ok() };
+    let mut output: Value = serde_json::from_str(&text).ok()?;
+    hidden.scrub_value(&mut output);
+    serde_json::value::to_raw_value(&output).ok()
 }
 
 fn key_and_value(selection: &Selection, row: &Row<'_>) -> (ItemKey, Option<Value>) {

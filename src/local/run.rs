@@ -8,15 +8,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::control::Control;
+use super::cut::LANES;
 use super::ending::UNFINISHED;
 use super::record::{Record, set_fact};
 use super::session::GOING_ON;
 use super::state::{Lock, RunFolder, StateFolder};
+use super::unknown::unknown_calls;
 use crate::error::{Error, Result};
 use crate::job::{JobKind, Jobs, Setup};
 use crate::outcome::RunStatus;
 use crate::reader::Input;
 use crate::report::Report;
+use crate::secrets::{self, Secrets};
 use crate::storage::Storages;
 use crate::workflow::{Bound, Workflow};
 
@@ -154,9 +157,18 @@ impl Run {
             source: self.bound.settings.items.location().cloned(),
             storages: Storages::new(scratch.as_deref().unwrap_or(self.id())),
             within: self.workflow.within(),
-            secrets: Arc::new(crate::secrets::Secrets::new(Default::default())),
+            secrets: Arc::new(self.secrets()?),
             wire: None,
         })
+    }
+
+    /// The secrets that the workflow names, if there is anything left to do with them.
+    fn secrets(&self) -> Result<Secrets> {
+        let declared = &self.bound.settings.secrets;
+        if self.record.fact::<Input>("input")?.is_some() && self.record.counts()?.pending == 0 {
+            return Ok(Secrets::pretended(declared.keys().map(String::as_str)));
+        }
+        secrets::resolve(declared, &self.bound.secrets, |variable| std::env::var_os(variable))
     }
 
     pub(super) fn input(&self) -> Result<Option<Input>> {
@@ -245,9 +257,11 @@ pub(super) fn fold(id: &str, record: &Record) -> Result<Report> {
         status,
         items,
         batches: record.batch_count()?,
+        lanes: record.fact(LANES)?,
         attempts: record.attempts()?,
         elapsed,
         stopped,
+        unknown_calls: unknown_calls(record, &items)?,
     })
 }
 

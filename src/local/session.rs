@@ -5,26 +5,36 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::params;
 use tokio_util::sync::CancellationToken;
 
+use super::bundle::Source;
+use super::calls::RecordedCalls;
 use super::control::Control;
-use super::cut::{Cut, Cutter};
+use super::cut::{Cut, Cutter, LANES, Ordering};
 use super::desk::LocalDesk;
+use super::discreet::Discreet;
 use super::ending::will_finish;
 use super::feeder::{Feeder, Wanted};
-use super::map_run::MapRun;
+use super::lane_feeder::LaneFeeder;
+use super::map_run::{Batches, MapRun};
 use super::marks::Marks;
+use super::rates::{RATES, Throttled};
+use super::ready::Ready;
 use super::record::{Record, set_fact};
 use super::recorder::{Recorder, Stopping, now_ms};
 use super::recover;
 use super::run::{Run, fold};
+use super::statuses::Statuses;
 use super::stop::{StopRule, Why};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Observer, Unobserved};
 use crate::job::{AnyJob, JobError, Setup};
+use crate::lane::{Calls, Lanes};
+use crate::lanes::{LaneKey, Plan, bundles_for};
 use crate::outcome::RunStatus;
+use crate::permits::HostPermits;
 use crate::reader::{self, Input, ItemsConfig, ItemsSource, Selection, SourceFile};
 use crate::report::Report;
-use crate::worker::{Worker, WorkerSettings};
-use crate::workflow::Workflow;
+use crate::worker::{Clock, Worker, WorkerSettings};
+use crate::workflow::{OnFailure, Workflow};
 
 /// The fact that there is a session. It is there while one goes on, and after one that was cut off: even if every item has ended,
 /// there is something to put in order then.
@@ -33,6 +43,9 @@ pub(super) const GOING_ON: &str = "session";
 /// The fact that the job was changed since it was seen that no two items have one destination. It is there until that is seen
 /// again: a run that was refused for it, or killed before, is not resumed past it.
 pub(super) const UNCLAIMED: &str = "unclaimed";
+
+/// Hands out what is pending; says why that is not all, if so.
+type Feed = Box<dyn FnOnce(&Batches) -> Result<Option<Why>> + Send>;
 
 /// How a session is to go.
 #[derive(Debug, Clone)]
@@ -83,6 +96,7 @@ impl Run {
     fn begin_session(&mut self) -> Result<i64> {
         let will = self.kind.finishes && (self.input()?.is_none() || self.record.counts()?.pending > 0);
         Control::at(self.folder.control_path()).begin()?;
+        let rates = &self.bound.settings.rate;
         self.record.write("be written", |db| {
             db.execute("INSERT INTO sessions (began_ms, last_ms) VALUES (?1, ?1)", params![now_ms()])?;
             let number = db.last_insert_rowid();
@@ -91,6 +105,7 @@ impl Run {
             if will {
                 will_finish(db)?;
             }
+            set_fact(db, RATES, rates)?;
             Ok(number)
         })
     }
@@ -102,12 +117,12 @@ impl Run {
         if listed.is_some() && self.record.counts()?.pending == 0 {
             // Nothing to do needs nothing: neither the source nor what the job opens. Only a session that was cut off may have left
             // something where the job writes, which is swept away once it is open; if it cannot be, it is not there to be swept.
-            self.tell_list(&session)?;
+            self.tell_list(&session, None)?;
             if self.is_unfinished()? {
                 let job = self.make_job(&setup)?;
                 job.ready().await.map_err(|error| unready(&error))?;
                 self.finish(&job, &session).await?;
-            } else if let (true, Ok(job)) = (cut_off, self.make_job(&setup)) {
+            } else if let (true, Ok(job)) = (cut_off && !self.kind.finishes, self.make_job(&setup)) {
                 let _ = job.ready().await;
             }
             return marks.settle().map(|()| None).map_err(|error| self.unwritable(&error));
@@ -127,9 +142,10 @@ impl Run {
         for warning in warnings(&input) {
             session.observer.see(&Event::Warning(warning));
         }
-        self.tell_list(&session)?;
+        self.tell_list(&session, Some(&job))?;
         let marks = Arc::new(marks);
-        let why = self.map(&session, Arc::clone(&job), input, Arc::clone(&marks), number).await?;
+        let discreet = Discreet::new(self.bound.settings.redact.clone(), Arc::clone(&setup.secrets));
+        let why = self.map(&session, Arc::clone(&job), input, Arc::clone(&marks), number, discreet).await?;
         if !matches!(why, Some(Why::Trouble(_))) && self.is_unfinished()? {
             self.finish(&job, &session).await?;
         }
@@ -147,9 +163,16 @@ impl Run {
         Ok(marks)
     }
 
-    fn tell_list(&self, session: &Session) -> Result<()> {
+    /// Tells what there is to do; `job` makes the calls, if any.
+    fn tell_list(&self, session: &Session, job: Option<&Arc<dyn AnyJob>>) -> Result<()> {
         let (counts, batches) = (self.record.counts()?, self.record.batch_count()?);
-        session.observer.see(&Event::Listed { counts, batches });
+        let lanes: Option<Lanes> = self.record.fact(LANES)?;
+        let is_new = counts.ended() == 0;
+        // Where nothing is done yet, those in no lane are known to need no call.
+        let items = counts.pending - lanes.as_ref().filter(|_| is_new).map_or(0, |plan| plan.without);
+        let each = job.map_or((0, 0), |job| (job.calls(), if is_new { job.calls_per_lane() } else { 0 }));
+        let calls = Calls::of(items, lanes.as_ref(), each, &self.bound.settings.rate);
+        session.observer.see(&Event::Listed { counts, batches, lanes, calls });
         Ok(())
     }
 
@@ -169,11 +192,14 @@ impl Run {
         let params = self.bound.params.clone();
         let publisher = self.kind.publishes.then(|| Arc::clone(job));
         let stop = session.stop.clone();
+        let (order, folder) = (Ordering::of(&self.bound), self.folder.path().to_path_buf());
         // A second door to the record, so that the run keeps its own while another thread writes.
         let mut record = Record::open(&self.folder.record_path())?;
         let cut = move || {
             let publisher = publisher.as_ref();
-            let cut = Cut { input: &open, selection: &selection, params: &params, publisher, stop: &stop };
+            let order = order.as_ref();
+            let cut =
+                Cut { input: &open, selection: &selection, params: &params, publisher, folder: &folder, order, stop: &stop };
             cut.write(&mut record, cutter).map(|()| input)
         };
         match join(tokio::task::spawn_blocking(cut).await)? {
@@ -194,8 +220,20 @@ impl Run {
         let selection = Selection::new(&self.bound.settings.items, input, &self.bound.params);
         let (open, params, job, stop) =
             (input.open(self.folder.path())?, self.bound.params.clone(), Arc::clone(job), session.stop.clone());
-        let claim =
-            move || Cut { input: &open, selection: &selection, params: &params, publisher: Some(&job), stop: &stop }.claim_all();
+        let folder = self.folder.path().to_path_buf();
+        let claim = move || {
+            let publisher = Some(&job);
+            let cut = Cut {
+                input: &open,
+                selection: &selection,
+                params: &params,
+                publisher,
+                folder: &folder,
+                order: None,
+                stop: &stop,
+            };
+            cut.claim_all()
+        };
         match join(tokio::task::spawn_blocking(claim).await)? {
             Ok(()) => Ok(()),
             Err(Why::Trouble(error)) => Err(error),
@@ -210,6 +248,7 @@ impl Run {
         input: Input,
         marks: Arc<Marks>,
         number: i64,
+        discreet: Discreet,
     ) -> Result<Option<Why>> {
         let settings = &self.bound.settings;
         let why = Arc::new(Mutex::new(None));
@@ -222,6 +261,10 @@ impl Run {
         };
         let path = self.folder.record_path();
         let one_by_one = self.record.has_crashed()?;
+        let control = Control::at(self.folder.control_path());
+        let asked = control.wishes().rates;
+        let observer = Arc::clone(&session.observer);
+        let permits = Arc::new(HostPermits::shared(settings.rate.with(&asked), &settings.outage, observer));
         let (recorder, notes) = Recorder::start(Record::open(&path)?, number, stopping, Arc::clone(&session.observer))?;
         let worker_settings = WorkerSettings {
             workflow: self.workflow.name.as_str().into(),
@@ -230,24 +273,21 @@ impl Run {
             retry: settings.retry.clone(),
             item_timeout: settings.item_timeout,
             concurrency: settings.batch.concurrency,
+            clock: Clock::of_this_machine(),
+            ledger: Arc::new(RecordedCalls::new(Record::look(&path)?, notes.clone())?),
+            permits: Arc::clone(&permits) as _,
         };
-        let feeder = Feeder {
-            record: Record::look(&path)?,
-            selection: Selection::new(&settings.items, &input, &self.bound.params),
-            input: input.open(self.folder.path())?,
-            cutter: Cutter::of(&settings.batch),
-            wanted: Wanted { limit: session.limit, only: session.only.clone() },
-            notes: notes.clone(),
-            stop: stop.clone(),
-        };
+        let desk = Arc::new(LocalDesk { marks, one_by_one, notes, stop: stop.clone(), why: Arc::clone(&why), discreet });
+        let feed = self.feed(&input, Wanted { limit: session.limit, only: session.only.clone() }, &desk)?;
         let map_run = MapRun {
             worker: Arc::new(Worker::new(&self.kind, job, worker_settings, stop.clone())),
-            desk: Arc::new(LocalDesk { marks, one_by_one, notes, stop: stop.clone(), why: Arc::clone(&why) }),
-            control: Control::at(self.folder.control_path()),
+            desk,
+            control,
             max_concurrency: settings.max_concurrency,
+            throttled: Throttled::new(permits, settings.rate.clone(), asked),
             stop,
         };
-        let worked = map_run.work(feeder).await;
+        let worked = map_run.work(feed).await;
         recorder.finish().await?;
         let first = why.lock().unwrap_or_else(PoisonError::into_inner).take();
         // What stopped the session first is told; what came of it is not.
@@ -256,6 +296,33 @@ impl Run {
             (None, Err(error)) => Ok(Some(Why::Trouble(error))),
             (None, Ok(why)) => Ok(why.or_else(|| session.stop.is_cancelled().then_some(Why::Asked))),
         }
+    }
+
+    /// What hands out the pending items: by batches, or by lanes if they are in order.
+    fn feed(&self, input: &Input, wanted: Wanted, desk: &Arc<LocalDesk>) -> Result<Feed> {
+        let settings = &self.bound.settings;
+        let record = Record::look(&self.folder.record_path())?;
+        let selection = Selection::new(&settings.items, input, &self.bound.params);
+        let ready = Ready { selection, cutter: Cutter::of(&settings.batch) };
+        let input = input.open(self.folder.path())?;
+        let (stop, desk) = (desk.stop.clone(), Arc::clone(desk));
+        let Some(order) = &settings.order else {
+            let feeder = Feeder { record, input, ready, wanted, desk, stop };
+            return Ok(Box::new(move |batches| feeder.feed(batches)));
+        };
+        let source = Source {
+            plan: Plan::open(self.folder.path())?,
+            input,
+            ready,
+            key: LaneKey::new(&order.by, &self.bound.params),
+            statuses: Statuses::load(&record)?,
+            record: Mutex::new(record),
+            goes_on: order.on_failure == OnFailure::Continue,
+            desk,
+        };
+        let bundles = bundles_for(source.plan.items(), settings.max_concurrency);
+        let feeder = LaneFeeder { source: Arc::new(source), wanted, at_once: order.concurrency as usize, bundles, stop };
+        Ok(Box::new(move |batches| feeder.feed(batches)))
     }
 
     fn end_session(&mut self, number: i64, why: Option<Why>) -> Result<Report> {

@@ -16,6 +16,8 @@ pub(crate) enum Why {
     Asked,
     /// `--limit` items are done, or the one of `--only`.
     Enough(String),
+    /// Who is called has been away for longer than `outage.give_up_after`.
+    Away(String),
     /// The record or what every item needs is in the way.
     Trouble(Error),
 }
@@ -28,7 +30,7 @@ impl fmt::Display for Why {
             }
             Self::TooManyFailed { items } => write!(f, "{items} items failed (`stop.after`)"),
             Self::Asked => f.write_str("asked to stop"),
-            Self::Enough(what) => f.write_str(what),
+            Self::Enough(what) | Self::Away(what) => f.write_str(what),
             Self::Trouble(error) => write!(f, "{}", error.detail()),
         }
     }

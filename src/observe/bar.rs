@@ -1,13 +1,15 @@
 //! A bar on a terminal: done, failed, rate and the time that is left.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::View;
 use super::lines::FAILURES_TOLD;
-use super::words::{count, duration, item_line, items};
-use crate::event::Event;
+use super::words::{calls, count, duration, item_line, items, list, waiting};
+use crate::event::{Event, Waiting};
 use crate::outcome::Counts;
 
 /// Over how long the rate is measured.
@@ -18,13 +20,16 @@ pub(super) struct Bar {
     bar: ProgressBar,
     samples: std::collections::VecDeque<(Instant, u64)>,
     told: u32,
+    waits: BTreeMap<Arc<str>, Waiting>,
+    counted: String,
 }
 
 impl Bar {
     pub fn new() -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
         bar.set_style(style("{spinner} {msg}"));
-        Self { bar, samples: std::collections::VecDeque::new(), told: 0 }
+        let samples = std::collections::VecDeque::new();
+        Self { bar, samples, told: 0, waits: BTreeMap::new(), counted: String::new() }
     }
 
     fn update(&mut self, counts: &Counts, now: Instant) {
@@ -34,7 +39,26 @@ impl Bar {
         while self.samples.len() > 2 && self.samples.front().is_some_and(|(at, _)| now.duration_since(*at) > RATE_OVER) {
             self.samples.pop_front();
         }
-        self.bar.set_message(self.message(counts, now));
+        self.counted = self.message(counts, now);
+        self.tell();
+    }
+
+    /// How far it is, and below that which hosts are waited for.
+    fn tell(&self) {
+        let waits: String = self.waits.values().map(|wait| format!("\n{}", waiting(wait))).collect();
+        self.bar.set_message(format!("{}{waits}", self.counted));
+    }
+
+    fn wait(&mut self, wait: &Waiting) {
+        if wait.over {
+            self.waits.remove(&wait.host);
+            if wait.away {
+                self.bar.println(waiting(wait));
+            }
+        } else {
+            self.waits.insert(Arc::clone(&wait.host), wait.clone());
+        }
+        self.tell();
     }
 
     fn message(&self, counts: &Counts, now: Instant) -> String {
@@ -59,7 +83,13 @@ impl View for Bar {
     fn show(&mut self, event: &Event, now: Instant) {
         match event {
             Event::Started { .. } => self.bar.set_message("reading the list"),
-            Event::Listed { counts, .. } => {
+            Event::Listed { counts, batches, lanes, calls: planned } => {
+                if lanes.is_some() {
+                    self.bar.println(list(counts.total, *batches, lanes.as_ref()));
+                }
+                if let Some(planned) = planned {
+                    self.bar.println(calls(planned));
+                }
                 self.bar.set_style(style("{bar:30.cyan/dim} {percent:>3} %  {msg}"));
                 self.bar.set_length(counts.total);
                 self.update(counts, now);
@@ -74,6 +104,7 @@ impl View for Bar {
                     self.bar.println("more items fail; they are counted and kept in the results");
                 }
             }
+            Event::Waiting(wait) => self.wait(wait),
             Event::Finished(_) => self.bar.finish_and_clear(),
         }
     }

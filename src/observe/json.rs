@@ -50,7 +50,16 @@ fn object(event: &Event) -> Value {
         Event::Started { run, workflow, resumed } => {
             json!({ "event": "started", "run": run, "workflow": workflow, "resumed": resumed })
         }
-        Event::Listed { counts, batches } => json!({ "event": "listed", "items": counts, "batches": batches }),
+        Event::Listed { counts, batches, lanes, calls } => {
+            let mut object = json!({ "event": "listed", "items": counts, "batches": batches });
+            if let Some(lanes) = lanes {
+                object["lanes"] = json!(lanes);
+            }
+            if let Some(calls) = calls {
+                object["calls"] = json!(calls);
+            }
+            object
+        }
         Event::Warning(text) => json!({ "event": "warning", "message": text }),
         Event::Progress(progress) => json!({ "event": "progress", "items": progress.counts, "attempts": progress.attempts }),
         Event::Item { key, outcome, attempts } => {
@@ -63,6 +72,11 @@ fn object(event: &Event) -> Value {
                 "error": failure.map(|f| &f.error), "cause": failure.map(|f| &f.cause),
             })
         }
+        Event::Waiting(waiting) => json!({
+            "event": "waiting", "host": &*waiting.host, "why": waiting.why, "away": waiting.away,
+            "lasted_ms": waiting.lasted.as_millis() as u64, "left_ms": waiting.left.as_millis() as u64, "calls": waiting.calls,
+            "over": waiting.over,
+        }),
         Event::Finished(report) => {
             let mut object = json!({ "event": "finished" });
             if let (Some(object), Ok(Value::Object(report))) = (object.as_object_mut(), serde_json::to_value(report)) {

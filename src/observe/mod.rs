@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use json::JsonLines;
 pub(crate) use out::{data, say, shown, trouble};
-pub(crate) use words::{batches, count, items, summary};
+pub(crate) use words::{batches, calls, count, duration, items, list, rate_words, summary};
 
 use crate::event::{Event, Observer};
 
@@ -86,8 +86,8 @@ impl Observer for Queue {
         let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(sender) = sender else { return };
         match event {
-            // Told by the recording thread, which must not wait for a terminal.
-            Event::Progress(_) | Event::Item { .. } => drop(sender.try_send((event.clone(), None))),
+            // Told by those who record and who give permits, which must not wait for a terminal.
+            Event::Progress(_) | Event::Item { .. } | Event::Waiting(_) => drop(sender.try_send((event.clone(), None))),
             // Shown before the run goes on: the id stands there before anything is done.
             _ => {
                 let (shown, wait) = sync_channel(1);

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use super::out::shown;
-use crate::event::Event;
+use crate::event::{Event, Waiting};
+use crate::lane::{Calls, Lanes};
 use crate::outcome::{Counts, ItemStatus, Outcome};
+use crate::rate::Rates;
 use crate::report::Report;
+use crate::units::write_rate;
 
 /// `1,234,567`
 pub(crate) fn count(n: u64) -> String {
@@ -28,6 +31,40 @@ pub(crate) fn items(n: u64) -> String {
 /// `1 batch`, `2 batches`
 pub(crate) fn batches(n: u64) -> String {
     if n == 1 { "1 batch".to_string() } else { format!("{} batches", count(n)) }
+}
+
+/// `1 lane`, `2 lanes`
+fn lanes(n: u64) -> String {
+    if n == 1 { "1 lane".to_string() } else { format!("{} lanes", count(n)) }
+}
+
+/// ``1,000 items in 100 lanes, the longest has 57 (`c17`)``, or `1,000 items in 10 batches` where the order does not matter.
+pub(crate) fn list(total: u64, in_batches: u64, in_lanes: Option<&Lanes>) -> String {
+    let Some(plan) = in_lanes else { return format!("{} in {}", items(total), batches(in_batches)) };
+    let ordered = format!("{} in {}", items(total - plan.without), lanes(plan.lanes));
+    let longest = match plan.lanes {
+        0 => String::new(),
+        _ => format!(", the longest has {} (`{}`)", count(plan.longest), shown(&plan.longest_key)),
+    };
+    let without = match plan.without {
+        0 => String::new(),
+        n => format!("; {} in no lane", items(n)),
+    };
+    format!("{ordered}{longest}{without}")
+}
+
+/// `about 3,000 calls, at 50/s 60 s or more; the longest lane is 171 calls one after another`
+pub(crate) fn calls(calls: &Calls) -> String {
+    let number = |n: u64| if n == 1 { "1 call".to_string() } else { format!("{} calls", count(n)) };
+    let time = calls.limit.map_or(String::new(), |limit| {
+        let least = Duration::try_from_secs_f64(calls.total as f64 / limit).unwrap_or(Duration::MAX);
+        format!(", at {} {} or more", crate::units::write_rate(limit), duration(least))
+    });
+    let longest = match calls.longest_lane {
+        0 => String::new(),
+        n => format!("; the longest lane is {} one after another", number(n)),
+    };
+    format!("about {}{time}{longest}", number(calls.total))
 }
 
 /// `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`
@@ -53,7 +90,7 @@ pub(crate) fn describe(counts: &Counts) -> String {
 
 /// One line that adds up: `8,088 items: 8,038 succeeded, 50 failed; 81 batches, 8,088 tries, 8.2 s (986 items/s)`.
 pub(crate) fn summary(report: &Report) -> String {
-    let batches = batches(report.batches);
+    let batches = report.lanes.as_ref().map_or_else(|| batches(report.batches), |plan| lanes(plan.lanes));
     let tries = if report.attempts == 1 { "1 try".to_string() } else { format!("{} tries", count(report.attempts)) };
     let seconds = report.elapsed.as_secs_f64();
     let ended = report.items.ended();
@@ -73,9 +110,52 @@ pub(super) fn item_line(event: &Event) -> Option<String> {
     Some(format!("{}: {}: {}{tries}", outcome.status(), shown(&key.to_string()), shown(&failure.to_string())))
 }
 
+/// `at most 20/s to a host, 5/s to api.example.com`; nothing without a rate.
+pub(crate) fn rate_words(rates: &Rates) -> Option<String> {
+    let general = rates.limit.map(|limit| format!("{} to a host", write_rate(limit)));
+    let own = rates.hosts.iter().map(|(host, rate)| format!("{} to {}", write_rate(rate.limit), shown(host)));
+    let parts: Vec<String> = general.into_iter().chain(own).collect();
+    (!parts.is_empty()).then(|| format!("at most {}", parts.join(", ")))
+}
+
+/// `api.example.com: away for 40 s (connection refused), 64 items wait; tried again in 8 s`
+pub(super) fn waiting(waiting: &Waiting) -> String {
+    let Waiting { host, why, away, lasted, left, calls, over } = waiting;
+    let (host, why) = (shown(host), shown(why));
+    match (over, away) {
+        (true, true) => format!("{host}: back after {}", duration(*lasted)),
+        (true, false) => format!("{host}: goes on after a pause of {}", duration(*lasted)),
+        (false, _) => {
+            let wait = if *calls == 1 { "waits" } else { "wait" };
+            let items = items(*calls);
+            let again = if left.is_zero() { "tried now".to_string() } else { format!("tried again in {}", duration(*left)) };
+            if *away {
+                format!("{host}: away for {} ({why}), {items} {wait}; {again}", duration(*lasted))
+            } else {
+                format!("{host}: paused {} ({why}), {items} {wait}", duration(*left))
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_waited_for_is_told_in_one_line() {
+        let told = |away, over, left, calls| {
+            let (host, lasted, left) = ("api.example.com".into(), Duration::from_secs(40), Duration::from_secs(left));
+            let why = if away { "connection refused" } else { "429, Retry-After" }.to_string();
+            waiting(&Waiting { host, why, away, lasted, left, calls, over })
+        };
+        assert_eq!(told(false, false, 12, 3120), "api.example.com: paused 12 s (429, Retry-After), 3,120 items wait");
+        let line = "api.example.com: away for 40 s (connection refused), 64 items wait; tried again in 8.0 s";
+        assert_eq!(told(true, false, 8, 64), line);
+        assert_eq!(told(true, false, 0, 1), "api.example.com: away for 40 s (connection refused), 1 item waits; tried now");
+        assert_eq!(told(true, true, 0, 0), "api.example.com: back after 40 s");
+        assert_eq!(told(false, true, 0, 0), "api.example.com: goes on after a pause of 40 s");
+    }
 
     #[test]
     fn numbers_are_grouped_and_times_have_their_unit() {

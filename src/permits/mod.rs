@@ -2,12 +2,36 @@
 //!
 //! A host's rate, the pauses that it asks for and its outages are everybody's who calls it, in this process and, for a run on this
 //! machine, in all processes of the user.
+//!
+//! Each host has a queue of those who wait, served by one task ([`dispenser`]) that asks a pure state machine ([`gate`]) whether the
+//! host may be called and governor ([`limiter`]) whether it is time. What they go by ([`state`]) is shared through a small locked
+//! file ([`shared`]).
+
+mod breaker;
+mod budget;
+mod clock;
+mod dispenser;
+mod gate;
+mod headers;
+mod hosts;
+mod limiter;
+mod pace;
+mod shared;
+mod state;
+mod store;
+#[cfg(test)]
+mod tests;
+mod unlimited;
+mod waiting;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+pub(crate) use hosts::HostPermits;
+pub(crate) use unlimited::Unlimited;
 
 /// The turn of one call.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +59,7 @@ pub(crate) enum Turn {
     Retry,
 }
 
-/// What became of a call, for everyone who calls the host.
+/// What became of a call that had a permit, for everyone who calls the host.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Heard<'a> {
     /// It answered, with this status and these header fields (names in lowercase).
@@ -44,6 +68,8 @@ pub(crate) enum Heard<'a> {
     Unreachable(&'a str),
     /// It was sent and not answered.
     Silent,
+    /// No call was made: the permit was stale, or the run stopped.
+    Unused,
 }
 
 /// Why no permit comes any more.
@@ -62,10 +88,16 @@ pub(crate) trait Permits: Send + Sync + std::fmt::Debug {
     /// Cancel safe: dropped while it waits, no turn is used up.
     fn permit<'a>(&'a self, host: &'a str, turn: Turn) -> Pin<Box<dyn Future<Output = Result<Permit, NoPermit>> + Send + 'a>>;
 
-    /// Tells what became of a call that had a permit. Every permit that is used is told of exactly once.
+    /// Tells what became of a call that had a permit. Every permit is told of exactly once, also one that was not used: while a host
+    /// is away, nobody else is let through before.
     fn heard(&self, host: &str, heard: Heard<'_>);
 
     /// Whether the host has answered anyone well (not by 429, 502, 503 or 504) since then: if so a failure is the call's own, if
     /// not it is the host's, and eats no attempt.
     fn has_answered_since(&self, host: &str, since: Instant) -> bool;
+}
+
+/// Whether an answer shows that the host is there and bears to be called.
+fn answers_well(status: u16) -> bool {
+    !matches!(status, 429 | 502..=504)
 }

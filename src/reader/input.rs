@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Delimiter;
 use super::csv::{Dialect, names_len};
-use super::rows::{Position, Rows};
+use super::rows::{Position, Rows, SingleRows};
 use super::split::Rule;
 use crate::{Error, Result};
 
@@ -175,6 +175,15 @@ impl OpenInput {
         let (file, _) = self.file()?;
         let from = if from.offset < self.0.input.start { Position { index: 0, offset: self.0.input.start } } else { from };
         Rows::new(self.clone(), file, from, Some(self.0.input.count))
+    }
+
+    /// Reads single records by their positions: for a thread that may block.
+    ///
+    /// # Errors
+    /// The file is gone or has changed since it was frozen.
+    pub fn single_rows(&self) -> Result<SingleRows> {
+        let (file, _) = self.file()?;
+        SingleRows::new(self.clone(), file)
     }
 
     /// Reads everything there is, to count it.

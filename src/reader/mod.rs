@@ -26,6 +26,6 @@ pub use config::{
 pub use freeze::freeze;
 pub use globs::Globs;
 pub use input::{Input, OpenInput};
-pub use rows::{Position, RECORD_LIMIT, Row, Rows};
+pub use rows::{Position, RECORD_LIMIT, Row, Rows, SingleRows};
 pub use selection::{Judged, Selection};
 pub use source_file::SourceFile;

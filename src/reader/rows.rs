@@ -11,7 +11,7 @@ use super::config::check_names;
 use super::csv::Dialect;
 use super::input::{Format, OpenInput};
 use super::split::{Rule, Split};
-use super::window::Window;
+use super::window::{FORWARD, SINGLE, Window};
 use crate::{Error, Failure, Place, Result};
 
 /// The longest record that is read, in bytes: what Step Functions reads of one item before it is selected from. A longer one is
@@ -67,8 +67,12 @@ struct Found {
 
 impl Rows {
     pub(super) fn new(source: OpenInput, file: File, from: Position, count: Option<u64>) -> Result<Self> {
+        Self::reading(source, file, from, count, FORWARD)
+    }
+
+    fn reading(source: OpenInput, file: File, from: Position, count: Option<u64>, chunk: usize) -> Result<Self> {
         let second = file.try_clone().map_err(|error| source.trouble(&error))?;
-        let window = Window::new(file, from.offset).map_err(|error| source.trouble(&error))?;
+        let window = Window::new(file, from.offset, chunk).map_err(|error| source.trouble(&error))?;
         let split = Split::new(source.input().format.rule());
         Ok(Self { source, file: second, window, split, index: from.index, count, pending: 0, long_start: Vec::new() })
     }
@@ -188,6 +192,31 @@ impl Rows {
     }
 }
 
+/// Reads single records of a frozen source by their positions, in any order: a few KiB for each, and nothing for one that lies
+/// close behind the last. Blocks.
+#[derive(Debug)]
+pub struct SingleRows(Rows);
+
+impl SingleRows {
+    pub(super) fn new(source: OpenInput, file: File) -> Result<Self> {
+        let count = source.input().count();
+        Rows::reading(source, file, Position::START, Some(count), SINGLE).map(Self)
+    }
+
+    /// The record at a position that [`Row::position`] gave.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is shorter than it was.
+    pub fn at(&mut self, position: Position) -> Result<Row<'_>> {
+        let rows = &mut self.0;
+        rows.pending = 0;
+        rows.index = position.index;
+        rows.window.go_to(position.offset).map_err(|error| rows.source.trouble(&error))?;
+        let source = rows.source.clone();
+        rows.next()?.ok_or_else(|| source.changed(&format!("it has no item {}", position.index)))
+    }
+}
+
 /// One record and what is known of it before it is parsed.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'r> {
@@ -206,6 +235,16 @@ impl Row<'_> {
     /// Where it begins: reading can go on there later.
     pub fn position(&self) -> Position {
         Position { index: self.index, offset: self.offset }
+    }
+
+    /// Where it begins in the source, if that has lines which the user knows. Lines are counted, from where they were counted last.
+    pub fn place(&self) -> Option<Place> {
+        let input = self.source.input();
+        if matches!(input.format, Format::Objects { .. } | Format::Json) {
+            return None;
+        }
+        let line = u32::try_from(self.source.line(self.offset)?).unwrap_or(u32::MAX);
+        Some(Place { file: input.source().into(), line, column: 1 })
     }
 
     /// How long the item is as compact JSON, in bytes. Exact for objects and CSV; a line of JSON or JSON Lines counts as it is

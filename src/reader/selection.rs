@@ -45,6 +45,20 @@ pub enum Judged {
 impl Selection {
     /// The selection of a workflow's `items:` over its frozen source.
     pub fn new(config: &ItemsConfig, input: &Input, params: &Params) -> Self {
+        let address = match &input.format {
+            Format::Objects { bucket } => Address::Object { bucket: bucket.clone() },
+            _ => Address::Place,
+        };
+        Self::of(config, params, input.source(), address)
+    }
+
+    /// The same over items that are given by hand, of the kind that the source has.
+    pub(crate) fn in_hand(config: &ItemsConfig, params: &Params) -> Self {
+        let address = if config.location().is_some() { Address::Object { bucket: None } } else { Address::Place };
+        Self::of(config, params, "items", address)
+    }
+
+    fn of(config: &ItemsConfig, params: &Params, source: &str, address: Address) -> Self {
         Self {
             matching: config.matching.clone(),
             exclude: config.exclude.clone(),
@@ -54,11 +68,8 @@ impl Selection {
                 KeyConfig::Named(expression) => Some(expression.clone()),
             },
             params: params.clone(),
-            source: input.source().into(),
-            address: match &input.format {
-                Format::Objects { bucket } => Address::Object { bucket: bucket.clone() },
-                _ => Address::Place,
-            },
+            source: source.into(),
+            address,
         }
     }
 

@@ -3,8 +3,14 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// How much is read at once.
-const CHUNK: usize = 256 * 1024;
+/// How much is read at once by who reads on.
+pub(super) const FORWARD: usize = 256 * 1024;
+
+/// How much is read at once by who wants a single record.
+pub(super) const SINGLE: usize = 4 * 1024;
+
+/// A larger buffer than this was needed for one long record, and is given back.
+const KEPT: usize = 2 * FORWARD;
 
 /// A part of a file in memory: what was read and not consumed.
 #[derive(Debug)]
@@ -15,12 +21,29 @@ pub(super) struct Window<R = File> {
     end: usize,
     /// The file offset of `start`.
     offset: u64,
+    /// How much is read at once, unless a record is longer.
+    chunk: usize,
 }
 
 impl<R: Read + Seek> Window<R> {
-    pub fn new(mut file: R, offset: u64) -> io::Result<Self> {
+    pub fn new(mut file: R, offset: u64, chunk: usize) -> io::Result<Self> {
         file.seek(SeekFrom::Start(offset))?;
-        Ok(Self { file, buffer: Vec::new(), start: 0, end: 0, offset })
+        Ok(Self { file, buffer: Vec::new(), start: 0, end: 0, offset, chunk })
+    }
+
+    /// Goes to another place of the file. What was read of it already is not read again.
+    pub fn go_to(&mut self, offset: u64) -> io::Result<()> {
+        let ahead = offset.checked_sub(self.offset).and_then(|ahead| usize::try_from(ahead).ok());
+        if let Some(ahead) = ahead.filter(|ahead| *ahead < self.end - self.start) {
+            self.consume(ahead);
+            return Ok(());
+        }
+        self.file.seek(SeekFrom::Start(offset))?;
+        (self.start, self.end, self.offset) = (0, 0, offset);
+        if self.buffer.len() > KEPT {
+            self.buffer = Vec::new();
+        }
+        Ok(())
     }
 
     /// What was read and not consumed.
@@ -46,8 +69,8 @@ impl<R: Read + Seek> Window<R> {
             self.end -= self.start;
             self.start = 0;
         }
-        if self.buffer.len() < self.end + CHUNK / 2 {
-            self.buffer.resize(CHUNK.max(self.buffer.len() * 2), 0);
+        if self.buffer.len() < self.end + self.chunk / 2 {
+            self.buffer.resize(self.chunk.max(self.buffer.len() * 2), 0);
         }
         loop {
             match self.file.read(&mut self.buffer[self.end..]) {

@@ -9,10 +9,12 @@ use serde::Deserialize;
 #[non_exhaustive]
 pub struct SecretSource {
     /// The environment variable that holds it on this machine, such as `BILLING_TOKEN`.
+    #[serde(default)]
     #[schemars(length(min = 1), with = "String")]
     pub env: Option<String>,
     /// What it is called on AWS: the name or ARN of a secret of Secrets Manager, such as `billing/api-token`, or of a parameter,
     /// such as `ssm:/billing/api-token`.
+    #[serde(default)]
     #[schemars(length(min = 1), with = "String")]
     pub aws: Option<String>,
 }

@@ -1,5 +1,6 @@
 //! The attempts at one item, and at a whole batch for the jobs that take one: run, judge, wait, again.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -7,12 +8,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Waits;
+use super::calls::{ItemCalls, TryCalls};
 use super::desk::{Begun, tell};
 use super::{Desk, Ended, LaneContext, Worker, panics};
 use crate::batch::Batch;
 use crate::expression::Scope;
 use crate::item::Item;
-use crate::job::{Attempt, JobError, JobErrorKind, NoServices, Repeat};
+use crate::job::{Attempt, JobError, JobErrorKind, Repeat};
 use crate::limits::OUTPUT_BYTES;
 use crate::outcome::{Failure, Outcome};
 use crate::units::write_duration;
@@ -37,11 +39,12 @@ enum Judged {
 impl Worker {
     /// Runs one item to its outcome. `None`: it stays pending, because the run stops.
     pub(super) async fn attempts(&self, item: &Item, redrive: u32, lane: Option<&LaneContext>, desk: &dyn Desk) -> Option<Ended> {
+        let calls = ItemCalls::new(self, item, redrive, lane, desk);
         let mut waits = None;
         let mut attempts = 0;
         loop {
             attempts += 1;
-            match self.one_try(item, attempts, redrive, lane).await {
+            match self.one_try(&calls, attempts).await {
                 Judged::Ended(outcome) => return Some(Ended { outcome, attempts, stops_lane: false }),
                 Judged::EndedLane(outcome) => return Some(Ended { outcome, attempts, stops_lane: true }),
                 Judged::Stopped => return None,
@@ -62,22 +65,30 @@ impl Worker {
         }
     }
 
-    async fn one_try(&self, item: &Item, number: u32, redrive: u32, lane: Option<&LaneContext>) -> Judged {
-        let previous = lane.map_or(&Value::Null, |lane| &lane.previous);
+    async fn one_try(&self, calls: &ItemCalls<'_>, number: u32) -> Judged {
         let Some(deadline) = self.deadline() else {
-            let attempt = Attempt { previous, ..self.attempt(item, number, redrive, None, &self.never) };
-            return self.judge(panics::catch(self.job.run(&attempt)).await);
+            let services = TryCalls { item: calls, cancelled: &self.never };
+            let attempt = self.attempt(&services, number, None);
+            return self.judge(panics::catch(self.job.run(&attempt)).await, calls);
         };
         let cancelled = CancellationToken::new();
-        let attempt = Attempt { previous, ..self.attempt(item, number, redrive, Some(deadline), &cancelled) };
-        match tokio::time::timeout_at(deadline, panics::catch(self.job.run(&attempt))).await {
-            Ok(answer) => self.judge(answer),
-            Err(_) => {
-                // Work that goes on elsewhere looks at this before it publishes anything.
-                cancelled.cancel();
-                Judged::Ended(self.timed_out())
+        let services = TryCalls { item: calls, cancelled: &cancelled };
+        let attempt = self.attempt(&services, number, Some(deadline));
+        let mut run = pin!(panics::catch(self.job.run(&attempt)));
+        if let Ok(answer) = tokio::time::timeout_at(deadline, &mut run).await {
+            return self.judge(answer, calls);
+        }
+        // Work that goes on elsewhere looks at this before it publishes anything, and steps send nothing more.
+        cancelled.cancel();
+        if !calls.are_idle() {
+            // A call under way has a time of its own, and comes to its end: dropped half-way it would be unknown.
+            tokio::select! {
+                biased;
+                answer = &mut run => return self.judge(answer, calls),
+                () = calls.idle() => {}
             }
         }
+        Judged::Ended(self.timed_out())
     }
 
     /// When the time of a try that begins now is up. A time that no clock can tell is none.
@@ -94,15 +105,17 @@ impl Worker {
         }
         let Some(marks) = self.mark_whole(batch, desk).await else { return };
         let mut kept = true;
-        let mut left: Vec<&Item> = batch.items.iter().collect();
+        let calls = |item| ItemCalls::new(self, item, batch.redrive_of(item.index), None, desk);
+        let mut left: Vec<ItemCalls<'_>> = batch.items.iter().map(calls).collect();
         let mut waits = Waits::new(&self.settings.retry);
         let mut number = 0;
         while !left.is_empty() {
             number += 1;
-            let answers = self.try_whole(batch, &left, number).await;
+            let answers = self.try_whole(&left, number).await;
             let mut again = Vec::new();
             let mut longest = Duration::ZERO;
-            for (item, answer) in left.iter().zip(answers) {
+            for (calls, answer) in left.into_iter().zip(answers) {
+                let item = calls.item;
                 match answer {
                     // Whole batches have no lanes.
                     Judged::Ended(outcome) | Judged::EndedLane(outcome) => {
@@ -112,7 +125,7 @@ impl Worker {
                     Judged::Stopped => {}
                     Judged::Again { failure, not_before, .. } => {
                         longest = longest.max(not_before.unwrap_or_default());
-                        again.push((*item, failure));
+                        again.push((calls, failure));
                     }
                 }
             }
@@ -121,13 +134,14 @@ impl Worker {
             }
             match waits.next(fastrand::f64()) {
                 Some(wait) => {
-                    left = again.into_iter().map(|(item, _)| item).collect();
+                    left = again.into_iter().map(|(calls, _)| calls).collect();
                     if !self.wait(wait.max(longest)).await {
                         break;
                     }
                 }
                 None => {
-                    for (item, failure) in again {
+                    for (calls, failure) in again {
+                        let item = calls.item;
                         let ended = Ended { outcome: Outcome::Failed(failure), attempts: number, stops_lane: false };
                         kept &= tell(desk, item, ended, self.repeat).await;
                     }
@@ -163,36 +177,41 @@ impl Worker {
         Some(marks)
     }
 
-    async fn try_whole(&self, batch: &Batch, items: &[&Item], number: u32) -> Vec<Judged> {
+    async fn try_whole(&self, calls: &[ItemCalls<'_>], number: u32) -> Vec<Judged> {
         let cancelled = CancellationToken::new();
         let deadline = self.deadline();
-        let attempts =
-            items.iter().map(|item| self.attempt(item, number, batch.redrive_of(item.index), deadline, &cancelled)).collect();
-        let work = panics::catch(self.job.run_batch(attempts));
+        let services: Vec<_> = calls.iter().map(|item| TryCalls { item, cancelled: &cancelled }).collect();
+        let attempts = services.iter().map(|services| self.attempt(services, number, deadline)).collect();
+        let mut work = pin!(panics::catch(self.job.run_batch(attempts)));
         let answers = match deadline {
             None => work.await,
-            Some(deadline) => match tokio::time::timeout_at(deadline, work).await {
+            Some(deadline) => match tokio::time::timeout_at(deadline, &mut work).await {
                 Ok(answers) => answers,
                 Err(_) => {
                     cancelled.cancel();
-                    return items.iter().map(|_| Judged::Ended(self.timed_out())).collect();
+                    let idle = async {
+                        for item in calls {
+                            item.idle().await;
+                        }
+                    };
+                    let are_idle = calls.iter().all(ItemCalls::are_idle);
+                    tokio::select! {
+                        biased;
+                        answers = &mut work, if !are_idle => answers,
+                        () = idle => return calls.iter().map(|_| Judged::Ended(self.timed_out())).collect(),
+                    }
                 }
             },
         };
         match answers {
-            Ok(answers) => answers.into_iter().map(|answer| self.judge(Ok(answer))).collect(),
-            Err(panic) => items.iter().map(|_| self.judge(Err(panic.clone()))).collect(),
+            Ok(answers) => calls.iter().zip(answers).map(|(item, answer)| self.judge(Ok(answer), item)).collect(),
+            Err(panic) => calls.iter().map(|item| self.judge(Err(panic.clone()), item)).collect(),
         }
     }
 
-    fn attempt<'a>(
-        &'a self,
-        item: &'a Item,
-        number: u32,
-        redrive: u32,
-        deadline: Option<Instant>,
-        cancelled: &'a CancellationToken,
-    ) -> Attempt<'a> {
+    fn attempt<'a>(&'a self, services: &'a TryCalls<'a>, number: u32, deadline: Option<Instant>) -> Attempt<'a> {
+        let ItemCalls { item, redrive, lane, .. } = *services.item;
+        let previous = lane.map_or(&Value::Null, |lane| &lane.previous);
         Attempt {
             number,
             redrive,
@@ -201,17 +220,20 @@ impl Worker {
             workflow: &self.settings.workflow,
             run: &self.settings.run,
             deadline,
-            cancelled,
+            cancelled: services.cancelled,
             cores: &self.cores,
-            previous: &Value::Null,
-            services: &NoServices,
+            previous,
+            services,
         }
     }
 
-    fn judge(&self, answer: Result<Result<Value, JobError>, String>) -> Judged {
+    fn judge(&self, answer: Result<Result<Value, JobError>, String>, calls: &ItemCalls<'_>) -> Judged {
         let error = match answer {
             Ok(Ok(output)) => return Judged::Ended(checked(output)),
             Ok(Err(error)) => error,
+            Err(panic) if calls.are_in_doubt() => {
+                return Judged::Ended(Outcome::Unknown(Failure::new("Job.Panicked", panic)));
+            }
             Err(panic) => return Judged::Ended(self.cut_off(Failure::new("Job.Panicked", panic))),
         };
         let failure = Failure::new(error.name(), error.cause());

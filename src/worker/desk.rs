@@ -24,7 +24,7 @@ pub(crate) enum Begun {
     Together(usize),
     /// Each item when it is started.
     Each,
-    /// Not at all: what was done before a crash is seen where it was done.
+    /// Not at all: what was under way is known elsewhere, from the ledger of calls or where it was done.
     Unmarked,
     /// Nothing may be started any more.
     Stopped,
@@ -61,4 +61,7 @@ pub(crate) trait Desk: Send + Sync {
 
     /// What every item needs is not there: the run must stop; `item` stays pending.
     fn surroundings(&self, item: &Item, error: JobError);
+
+    /// Who is called has been away for too long: the run must stop, and can be resumed.
+    fn gave_up(&self, why: String);
 }

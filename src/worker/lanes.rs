@@ -96,7 +96,9 @@ impl Worker {
                     Some(outcome) => self.end(&item, outcome, desk).await,
                     None => {
                         let redrive = bundle.redriven.get(&item.index).copied().unwrap_or(0);
-                        self.run_one(&item, redrive, Some(lane), true, desk).await
+                        // Where everything that has an effect is a step, the ledger knows what was in flight.
+                        let mark = self.repeat != Repeat::Steps;
+                        self.run_one(&item, redrive, Some(lane), mark, desk).await
                     }
                 };
                 match ran {

@@ -6,10 +6,19 @@
 
 mod attempts;
 mod backoff;
+mod calls;
+mod clock;
 mod desk;
+mod judgement;
 mod lanes;
 mod panics;
+mod probe;
+mod step;
+#[cfg(test)]
+mod tests;
+mod told;
 mod trial;
+mod turn;
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
@@ -20,17 +29,20 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use clock::Clock;
 pub(crate) use desk::{Begun, Desk, Ended};
 pub(crate) use lanes::{Bundle, LaneItem, LaneItems, LanePart, behind_failed, behind_unknown};
 pub(crate) use panics::keep_quiet;
 pub use trial::{Trial, Tried};
 
 use crate::batch::Batch;
+use crate::crash;
 use crate::expression::Params;
 use crate::item::Item;
 use crate::job::{AnyJob, JobKind, Repeat, Work};
-use crate::ledger::CallRow;
+use crate::ledger::{CallRow, Ledger};
 use crate::outcome::Outcome;
+use crate::permits::Permits;
 use crate::retry::Retry;
 
 /// Items that one process works on at once for each core, when the job is CPU-bound: enough for S3 to stay ahead of the
@@ -41,7 +53,7 @@ const CPU_ITEMS_A_CORE: usize = 32;
 const IO_CONCURRENCY: usize = 16;
 
 /// What a worker needs to know of the workflow.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct WorkerSettings {
     pub workflow: Arc<str>,
     /// The run's id.
@@ -51,6 +63,9 @@ pub(crate) struct WorkerSettings {
     pub item_timeout: Option<Duration>,
     /// `batch.concurrency`; `None` for the default of the job's kind of work.
     pub concurrency: Option<u32>,
+    pub clock: Clock,
+    pub ledger: Arc<dyn Ledger>,
+    pub permits: Arc<dyn Permits>,
 }
 
 /// The lane that an item is in, and how it stands when the item begins.
@@ -126,12 +141,12 @@ impl Worker {
             return;
         }
         let begun = desk.beginning(batch, self.repeat);
+        let each = begun == Begun::Each;
         let place = match begun {
             Begun::Together(place) => Some(place),
             Begun::Each | Begun::Unmarked => None,
             Begun::Stopped => return,
         };
-        let each = begun == Begun::Each;
         let mut kept = true;
         let mut waiting = batch.items.iter();
         let mut running: FuturesUnordered<_> =
@@ -170,7 +185,10 @@ impl Worker {
             Some(ended) => {
                 // Only a lane asks how it ended: nothing is copied for others.
                 let known = lane.map(|_| (ended.outcome.clone(), ended.stops_lane));
-                Ran { kept: desk::tell(desk, item, ended, self.repeat).await, ended: known }
+                crash::point("before outcome");
+                let kept = desk::tell(desk, item, ended, self.repeat).await;
+                crash::point("after outcome");
+                Ran { kept, ended: known }
             }
             // It came to its own end without an outcome: nothing is in flight any more.
             None => Ran { kept: true, ended: None },
@@ -184,6 +202,9 @@ impl Worker {
 
 impl std::fmt::Debug for Worker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Worker").field("settings", &self.settings).field("concurrency", &self.concurrency).finish_non_exhaustive()
+        f.debug_struct("Worker")
+            .field("workflow", &self.settings.workflow)
+            .field("concurrency", &self.concurrency)
+            .finish_non_exhaustive()
     }
 }

@@ -8,12 +8,14 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Begun, Desk, Ended, Worker, WorkerSettings};
+use super::{Begun, Clock, Desk, Ended, Worker, WorkerSettings};
 use crate::batch::Batch;
 use crate::expression::Params;
 use crate::item::{Item, ItemKey};
 use crate::job::{ConfigError, Job, JobError, Jobs, Repeat, Setup, Within};
+use crate::ledger::Memory;
 use crate::outcome::Outcome;
+use crate::permits::Unlimited;
 use crate::retry::Retry;
 use crate::storage::Storages;
 
@@ -95,6 +97,9 @@ impl Trial {
             retry: Retry { initial_interval: Duration::ZERO, max_interval: Duration::ZERO, ..Retry::default() },
             item_timeout,
             concurrency: None,
+            clock: Clock::of_this_machine(),
+            ledger: Arc::new(Memory::default()),
+            permits: Arc::new(Unlimited),
         };
         let job = kind.make(config, &setup)?;
         Ok(Self(Worker::new(&kind, job, settings, CancellationToken::new())))
@@ -139,4 +144,6 @@ impl Desk for TrialDesk {
     fn left(&self, _: usize) {}
 
     fn surroundings(&self, _: &Item, _: JobError) {}
+
+    fn gave_up(&self, _: String) {}
 }

@@ -3,7 +3,12 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::names::Known;
 use super::settings::BatchSettings;
+use super::shape::is_expression;
+use super::tests::{self, TestCase};
+use super::tree::Node;
+use super::{hosts, secrecy};
 use crate::limits::CHILD_INPUT_BYTES;
 use crate::reader::ItemsConfig;
 use crate::retry::Retry;
@@ -18,18 +23,18 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    fn new(path: &str, detail: impl Into<String>) -> Self {
+    pub fn new(path: &str, detail: impl Into<String>) -> Self {
         Self { path: path.to_string(), detail: detail.into(), hint: None }
     }
 
-    fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 }
 
 /// What is wrong with the section `name` of a workflow, whose value fits its schema.
-pub(super) fn section(name: &str, value: &Value) -> Vec<Finding> {
+pub(super) fn section(name: &str, value: &Value, known: &Known) -> Vec<Finding> {
     let checked = match name {
         "items" => match check_items(value) {
             findings if findings.is_empty() => typed::<ItemsConfig>(name, value).map(|_| findings),
@@ -38,9 +43,33 @@ pub(super) fn section(name: &str, value: &Value) -> Vec<Finding> {
         "batch" => typed::<BatchSettings>(name, value).map(|batch| check_batch(&batch)),
         "retry" => typed::<Retry>(name, value).map(|retry| check_retry(&retry)),
         "item_timeout" => Ok(check_timeout(value)),
+        "rate" => typed(name, value).map(|rates| hosts::check_rate(&rates)),
+        "outage" => typed(name, value).map(|outage| hosts::check_outage(&outage)),
+        "secrets" => typed(name, value).map(|secrets| secrecy::check_secrets(&secrets)),
+        "redact" => typed::<Vec<String>>(name, value).map(|paths| secrecy::check_redact(&paths, known)),
+        "tests" => typed::<Vec<TestCase>>(name, value).map(|cases| tests::check(&cases)),
         _ => Ok(Vec::new()),
     };
     checked.unwrap_or_else(|finding| vec![finding])
+}
+
+/// What is wrong with sections beside one another.
+pub(super) fn together(root: &Node) -> Vec<Finding> {
+    let Some(order) = root.get("order") else { return Vec::new() };
+    let mut findings = Vec::new();
+    if root.get("batch").is_some() {
+        let detail = "cannot stand beside `order`: a child execution then takes whole lanes, as many as fit";
+        findings.push(Finding::new("batch", detail).hint("remove it; `order.concurrency` is how many lanes it works on at once"));
+    }
+    let by = order.value.get("by").and_then(|by| by.value.scalar()).filter(|by| !by.is_absent() && !is_expression(&by.text));
+    if let Some(by) = by {
+        let detail = format!("`{}` is the same for every item, so that all of them would be one lane", by.text);
+        let is_word = by.text.starts_with(|c: char| c.is_ascii_alphabetic())
+            && by.text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let name = by.text.strip_prefix("item.").unwrap_or(if is_word { &by.text } else { "customer" });
+        findings.push(Finding::new("order.by", detail).hint(format!("did you mean `\"{{{{ item.{name} }}}}\"`?")));
+    }
+    findings
 }
 
 /// Reads `value` as the type behind a section. What its schema could not say is found here.
@@ -97,4 +126,11 @@ fn check_timeout(value: &Value) -> Vec<Finding> {
         return Vec::new();
     }
     vec![Finding::new("item_timeout", "no item can be done in 0 seconds").hint("remove it: without it items may take any time")]
+}
+
+/// Whether it can stand behind a point in an expression.
+pub(super) fn is_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.len() <= 64
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }

@@ -1,5 +1,6 @@
 //! Walks the tree of a file along its schema: every mistake with its place, and the values as JSON.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use super::names::Known;
 use super::roots::{Roots, settings_with};
 use super::shape::{Kind, Shape, is_expression};
 use super::tree::{Entry, Node, NodeKind, Scalar, Spot};
+use super::warning::{self, Doubt};
 use crate::error::Error;
 use crate::expression::{Expression, ExpressionError, Params, Scope};
 
@@ -26,6 +28,10 @@ pub(super) struct Decoder<'a> {
     /// The values that expressions are worked out over; one whose param is not among them stays.
     pub params: &'a Params,
     pub errors: Vec<Error>,
+    /// What is most likely not meant.
+    pub doubts: Vec<Doubt>,
+    /// The secrets that are named somewhere.
+    pub secrets: BTreeSet<String>,
     /// Whether an expression stayed for want of a param.
     pub open: bool,
     /// The top-level settings without a mistake and without an expression that stayed.
@@ -107,9 +113,14 @@ impl Decoder<'_> {
                 Some(origin) => format!("{name}: {detail}, from `{origin}`"),
                 None => format!("{name}: {detail}"),
             },
+            // It may be the secret itself.
+            None if field.path.starts_with("secrets.") => format!("{name}: expected {}, found a text", leaf::expected(shape)),
             None => format!("{name}: expected {}, found {}", leaf::expected(shape), leaf::found(node)),
         };
         let hint = match (&node.origin, mismatch.hint) {
+            _ if field.path.starts_with("secrets.") => {
+                Some("write `{ env: … }`: the secret itself never stands in a workflow".to_string())
+            }
             (Some(_), Some(hint)) if hint == leaf::NO_QUOTES => {
                 Some("declare the param with the `type` that is meant".to_string())
             }
@@ -122,7 +133,7 @@ impl Decoder<'_> {
     fn scalar(&mut self, node: &Node, scalar: &Scalar, schema: &Value, shape: &Shape<'_>, field: &Field) -> Option<Value> {
         let written = node.origin.is_none() && field.scope != Roots::NONE;
         if written && is_expression(&scalar.text) {
-            return self.expression(node, scalar, schema, field);
+            return self.expression(node, scalar, schema, shape, field);
         }
         if written && scalar.text.contains("{%") && scalar.text.contains("%}") {
             self.error(node.at, format!("`{}`: `{{% %}}` is not known here, only `{{{{ }}}}`", field.path), None);
@@ -147,8 +158,8 @@ impl Decoder<'_> {
             }
         }
         let mut mismatch = first.unwrap_or_default();
-        if scalar.is_absent() && shape.objects().next().is_some() {
-            mismatch = Mismatch::hint("an empty mapping is `{}`");
+        if leaves == 0 {
+            mismatch.hint = self.put_into(scalar, shape);
         }
         if leaves > 1 || shape.kinds.len() > 1 || shape.expression {
             mismatch.detail = None;
@@ -156,7 +167,31 @@ impl Decoder<'_> {
         self.mismatch(node, shape, field, mismatch)
     }
 
-    fn expression(&mut self, node: &Node, scalar: &Scalar, schema: &Value, field: &Field) -> Option<Value> {
+    /// What a text would have to be in, where none is meant.
+    fn put_into(&self, scalar: &Scalar, shape: &Shape<'_>) -> Option<String> {
+        let object = shape.objects().next();
+        if scalar.is_absent() {
+            return object.map(|_| "an empty mapping is `{}`".to_string());
+        }
+        let text = if scalar.plain { scalar.text.clone() } else { format!("\"{}\"", scalar.text) };
+        let Some(object) = object else { return Some(format!("write `[{text}]`")) };
+        let fits = |name: &str, schema: &Value| {
+            let shape = Shape::of(schema, self.schema);
+            let needed = object.required == [name];
+            let is_read = shape.kinds.iter().any(|kind| match kind {
+                // Any text fits into a text, which says nothing.
+                Kind::Leaf(leaf, fields) => {
+                    (needed || fields.contains_key("format")) && leaf::read(scalar, *leaf, fields, self.base).is_ok()
+                }
+                _ => false,
+            });
+            is_read || (needed && shape.expression)
+        };
+        let key = object.properties.iter().find(|(name, schema)| fits(name, schema)).map(|(name, _)| *name);
+        key.map(|key| format!("write `{{ {key}: {text} }}`"))
+    }
+
+    fn expression(&mut self, node: &Node, scalar: &Scalar, schema: &Value, shape: &Shape<'_>, field: &Field) -> Option<Value> {
         if field.fixed {
             self.error(node.at, format!("`{}` cannot be an expression", field.path), None);
             return None;
@@ -165,12 +200,20 @@ impl Decoder<'_> {
             Ok(expression) => expression,
             Err(error) => return self.refuse(node, scalar, field, &error),
         };
+        // What is known for each item only never becomes a mapping or a list.
+        let has_parts = |kind: &Kind<'_>| matches!(kind, Kind::Object(_) | Kind::List(_));
+        if shape.kinds.iter().all(has_parts) && expression.names().iter().any(|name| name.root() != "params") {
+            return self.mismatch(node, shape, field, Mismatch { detail: None, hint: self.put_into(scalar, shape) });
+        }
         let settings_with = |name: &str| settings_with(name, &self.known.job, self.schema);
         if let Err(error) = self.known.check(&expression, field.scope, &settings_with) {
             return self.refuse(node, scalar, field, &error);
         }
+        self.doubts.extend(warning::inexact(&expression, field));
         let stays = Some(Value::String(scalar.text.clone()));
         let names = expression.names();
+        let secrets = names.iter().filter(|name| name.root() == "secrets").filter_map(|name| name.attribute());
+        self.secrets.extend(secrets.map(str::to_string));
         if names.iter().any(|name| name.root() != "params") {
             return stays;
         }
@@ -189,13 +232,7 @@ impl Decoder<'_> {
     }
 
     fn refuse(&mut self, node: &Node, scalar: &Scalar, field: &Field, error: &ExpressionError) -> Option<Value> {
-        let at = match scalar.start {
-            Some(start) => {
-                let before = scalar.text.get(..error.offset()).unwrap_or_default().chars().count();
-                Spot { column: start.column + before as u32, ..start }
-            }
-            None => node.at,
-        };
+        let at = within(node, scalar, error.offset());
         self.error(at, format!("`{}`: {}", field.path, error.detail()), error.hint_text().map(str::to_string));
         None
     }
@@ -244,6 +281,17 @@ impl Decoder<'_> {
             });
         }
         list.map(Value::Array)
+    }
+}
+
+/// Where in the file the byte `offset` of a text is.
+pub(super) fn within(node: &Node, scalar: &Scalar, offset: usize) -> Spot {
+    match scalar.start {
+        Some(start) => {
+            let before = scalar.text.get(..offset).unwrap_or_default().chars().count();
+            Spot { column: start.column + before as u32, ..start }
+        }
+        None => node.at,
     }
 }
 

@@ -9,10 +9,10 @@ use super::tree::Entry;
 use crate::nearest::{list, nearest};
 
 /// Settings of the design that this version does not have yet.
-const LATER: &[&str] = &["redact", "aws", "tests"];
+const LATER: &[&str] = &["aws"];
 
 /// How many names are listed in a hint.
-const LISTED: usize = 16;
+const LISTED: usize = 24;
 
 impl Decoder<'_> {
     pub(super) fn map(&mut self, entries: &[Entry], shape: &Shape<'_>, field: &Field) -> Option<Value> {

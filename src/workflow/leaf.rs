@@ -7,7 +7,7 @@ use serde_json::{Map, Number, Value};
 use super::shape::{Kind, Leaf, Shape, words};
 use super::tree::{Node, NodeKind, Scalar};
 use crate::nearest::nearest;
-use crate::units::{parse_bytes, parse_duration, parse_percent};
+use crate::units::{parse_bytes, parse_duration, parse_percent, parse_rate};
 
 /// The hint for a number or a boolean in quotes.
 pub(super) const NO_QUOTES: &str = "remove the quotes";
@@ -75,7 +75,8 @@ fn read_text(text: &str, fields: &Map<String, Value>, base: &Path) -> Result<Val
         Some("fanfold-name") => said(name(text).map(|()| same())),
         Some("fanfold-path" | "fanfold-location") => said(absolute(text, base).map(Value::String)),
         Some("fanfold-database") => database(text, base).map(Value::String),
-        Some("fanfold-url" | "uri" | "url") => said(url(text).map(Value::String)),
+        Some("fanfold-rate") => said(parse_rate(text).map(|_| same())),
+        Some("fanfold-url" | "uri" | "url") => url(text).map(Value::String),
         _ => Ok(same()),
     }
 }
@@ -221,11 +222,16 @@ fn database(text: &str, base: &Path) -> Result<String, Mismatch> {
 }
 
 /// A URL of http or https without a password.
-pub(super) fn url(text: &str) -> Result<String, String> {
-    let wrong = |why: &str| format!("`{text}` is not a URL: {why}, such as `https://api.example.com`");
+fn url(text: &str) -> Result<String, Mismatch> {
+    // In front of an `@` there may be a password, which is not repeated.
+    let shown = if text.contains('@') { "the text".to_string() } else { format!("`{text}`") };
+    let wrong = |why: &str| Mismatch::said(format!("{shown} is not a URL: {why}, such as `https://api.example.com`"));
     let url = url::Url::parse(text).map_err(|_| wrong("expected one with a scheme and a host"))?;
     if url.password().is_some() {
-        return Err("the URL has a password in it, which would be shown and stored with the run".to_string());
+        return Err(Mismatch {
+            detail: Some("the URL has a password in it, which would be shown and stored with the run".to_string()),
+            hint: Some("declare it: `secrets: { password: { env: PASSWORD } }`".to_string()),
+        });
     }
     match url.scheme() {
         "http" | "https" => Ok(text.to_string()),
@@ -298,6 +304,7 @@ fn expected_leaf(leaf: Leaf, fields: &Map<String, Value>) -> String {
             Some("fanfold-percent") => format!("a percentage{}", example()),
             Some("fanfold-path" | "fanfold-location") => format!("a path{}", example()),
             Some("fanfold-database") => "a database".to_string(),
+            Some("fanfold-rate") => format!("a rate{}", example()),
             Some("fanfold-url" | "uri" | "url") => format!("a URL{}", example()),
             _ => {
                 let length = range(" characters", fields.get("minLength"), fields.get("maxLength"));

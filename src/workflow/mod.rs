@@ -10,33 +10,42 @@
 
 mod check;
 mod decode;
+mod hosts;
 mod keys;
 mod leaf;
 mod names;
 mod params;
+mod places;
 mod roots;
 mod schema;
+mod secrecy;
 mod settings;
 mod shape;
+mod tests;
 mod tree;
+mod warning;
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Result};
 use crate::expression::Params;
-use crate::job::{ConfigError, JobKind, Jobs, Keys, Within};
-use check::Finding;
+use crate::job::{JobKind, Jobs, Keys, Within};
 use decode::{Decoder, Field};
 use names::Known;
 pub use params::{Param, ParamType};
 pub use schema::schema;
 use settings::FileFields;
 pub use settings::{BatchSettings, JobSettings, OnFailure, OrderSettings, Settings, StopRule};
+pub use tests::{Dropped, TestAnswer, TestAssert, TestCase};
 use tree::{LONGEST_FILE, Node, NodeKind, Spot};
+use warning::Doubt;
+pub use warning::Warning;
 
 /// How many mistakes of a file are told.
 const MOST_TOLD: usize = 200;
@@ -63,6 +72,7 @@ pub struct Workflow {
     root: Arc<Node>,
     schema: Arc<Value>,
     known: Known,
+    warnings: Vec<Warning>,
     /// The job, if it is one of the program's.
     job: Option<JobKind>,
 }
@@ -73,8 +83,10 @@ pub struct Workflow {
 pub struct Bound {
     /// The value of every param; paths are absolute. What is stored with a run.
     pub params: Params,
-    /// What the workflow says, without expressions but those over `item`.
+    /// What the workflow says, without expressions but those over what is not known yet.
     pub settings: Settings,
+    /// The secrets that it names somewhere: only these are needed.
+    pub secrets: BTreeSet<String>,
 }
 
 impl Workflow {
@@ -108,10 +120,11 @@ impl Workflow {
         let (params, wrong_params) = params::declared(&root, &file, base);
         errors.extend(wrong_params);
         let scalar = |key| root.get(key).and_then(|entry| entry.value.scalar()).map(|scalar| scalar.text.clone());
-        let workflow = Self {
+        let mut workflow = Self {
             name: scalar("name").unwrap_or_default(),
             description: scalar("description"),
             known: known(&root),
+            warnings: Vec::new(),
             job: job_of(&root, jobs),
             params,
             text: text.to_string(),
@@ -121,8 +134,10 @@ impl Workflow {
             file,
         };
         let defaults = workflow.params.iter().filter_map(|param| Some((param.name.clone(), param.default.clone()?)));
-        let (_, mistakes) = workflow.decode(&Params::new(Value::Object(defaults.collect())));
-        errors.extend(mistakes);
+        let decoded = workflow.decode(&Params::new(Value::Object(defaults.collect())));
+        workflow.warnings = workflow.warn(&decoded);
+        errors.extend(decoded.errors);
+        errors.extend(params::in_tests(&workflow.root, &workflow.params, &workflow.file, base));
         match all(errors) {
             Some(error) => Err(error),
             None => Ok(workflow),
@@ -152,39 +167,39 @@ impl Workflow {
         }
     }
 
-    /// A mistake that the job itself found in its settings, with the place of the setting.
-    pub fn place_config_error(&self, error: &ConfigError) -> Error {
-        let job = self.root.get("job").and_then(|entry| entry.value.entries().first()).map_or("", |entry| entry.key.as_str());
-        let setting = error.setting.as_str();
-        let path = if setting.is_empty() { format!("job.{job}") } else { format!("job.{job}.{setting}") };
-        let detail = format!("`{path}`: {}", error.detail);
-        let told = if error.surroundings { Error::surroundings(detail) } else { Error::refused(detail) };
-        let told = told.at(Some(self.spot(&path).in_file(&self.file)));
-        match &error.hint {
-            Some(hint) => told.hint(hint),
-            None => told,
-        }
+    /// What is allowed in the file and most likely not meant, in its order.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
-    /// Where the setting with this path is, or the nearest thing around it.
-    pub fn place_of(&self, path: &str) -> Place {
-        self.spot(path).in_file(&self.file)
+    /// What `fanfold test` plays, in the order of the file.
+    pub fn tests(&self) -> Vec<TestCase> {
+        let decoded = self.decode(&Params::new(Value::Object(serde_json::Map::new())));
+        decoded.section("tests").unwrap_or_default()
+    }
+
+    /// Fills in the params of a test; those that it does not give have their defaults.
+    ///
+    /// # Errors
+    /// As those of [`Workflow::bind`].
+    pub fn bind_test(&self, test: &TestCase) -> Result<Bound> {
+        let given: Vec<_> = test.params.iter().map(|(name, text)| (name.clone(), text.clone())).collect();
+        self.bind(&given, &self.base)
     }
 
     fn fill(&self, params: Params) -> Result<Bound> {
-        let (value, errors) = self.decode(&params);
+        let Decoded { value, errors, secrets, .. } = self.decode(&params);
         if let Some(error) = all(errors) {
             return Err(error);
         }
         let fields = check::typed::<FileFields>("", &value.unwrap_or_default()).map_err(|finding| self.told(finding))?;
         match fields.settings() {
-            Some(settings) => Ok(Bound { params, settings }),
-            None => Err(Error::refused("`job` needs one job").at(Some(self.spot("job").in_file(&self.file)))),
+            Some(settings) => Ok(Bound { params, settings, secrets }),
+            None => Err(Error::refused("`job` needs one job").at(Some(self.place_of("job")))),
         }
     }
 
-    /// The whole file as JSON over these params, and every mistake in it.
-    fn decode(&self, params: &Params) -> (Option<Value>, Vec<Error>) {
+    fn decode(&self, params: &Params) -> Decoded {
         let mut decoder = Decoder {
             schema: &self.schema,
             file: &self.file,
@@ -192,15 +207,18 @@ impl Workflow {
             known: &self.known,
             params,
             errors: Vec::new(),
+            doubts: Vec::new(),
+            secrets: BTreeSet::new(),
             open: false,
             sections: Vec::new(),
         };
         let value = decoder.value(&self.root, &self.schema, &Field::root());
-        let Decoder { mut errors, sections, .. } = decoder;
-        let findings = sections.iter().flat_map(|(name, value)| check::section(name, value));
+        let Decoder { mut errors, sections, secrets, doubts, .. } = decoder;
+        let findings = sections.iter().flat_map(|(name, value)| check::section(name, value, &self.known));
         errors.extend(findings.map(|finding| self.told(finding)));
-        errors.extend(sections.iter().filter(|(name, _)| name == "job").filter_map(|(_, value)| self.check_job(value)));
-        (value, errors)
+        errors.extend(check::together(&self.root).into_iter().map(|finding| self.told(finding)));
+        errors.extend(sections.iter().filter(|(name, _)| name == "job").flat_map(|(_, value)| self.check_job(value)));
+        Decoded { value, errors, secrets, sections, doubts }
     }
 
     /// What the job may know of the workflow around it.
@@ -218,42 +236,38 @@ impl Workflow {
     }
 
     /// What only the job's own types can say of its settings.
-    fn check_job(&self, section: &Value) -> Option<Error> {
-        let job = self.job.as_ref()?;
-        let error = job.check(section.get(job.name)?, &self.within()).err()?;
-        Some(self.place_config_error(&error))
-    }
-
-    fn told(&self, finding: Finding) -> Error {
-        let error = Error::refused(format!("`{}`: {}", finding.path, finding.detail));
-        let error = error.at(Some(self.spot(&finding.path).in_file(&self.file)));
-        match finding.hint {
-            Some(hint) => error.hint(hint),
-            None => error,
+    fn check_job(&self, section: &Value) -> Vec<Error> {
+        let Some(job) = &self.job else { return Vec::new() };
+        let checked = section.get(job.name).map_or(Ok(()), |config| job.check(config, &self.within()));
+        let mut errors = checked.map_or_else(|error| self.config_errors(&error), |()| Vec::new());
+        if job.whole_batch && self.root.get("order").is_some() {
+            let detail =
+                format!("`order`: the job `{}` takes whole batches at once, so nothing in them comes in order", job.name);
+            errors.push(Error::refused(detail).at(Some(self.place_of("order"))).hint("remove `order`"));
         }
+        errors
     }
+}
 
-    /// Where the setting with this path is, or the nearest thing around it.
-    fn spot(&self, path: &str) -> Spot {
-        let mut node: &Node = &self.root;
-        let mut at = Spot::START;
-        for part in path.split(['.', '[', ']']).filter(|part| !part.is_empty()) {
-            let (next, key_at) = match &node.kind {
-                NodeKind::Map(_) => match node.get(part) {
-                    Some(entry) => (&entry.value, entry.key_at),
-                    None => return at,
-                },
-                NodeKind::List(nodes) => match part.parse().ok().and_then(|index: usize| nodes.get(index)) {
-                    Some(node) => (node, node.at),
-                    None => return at,
-                },
-                NodeKind::Scalar(_) => return at,
-            };
-            node = next;
-            at = key_at;
-        }
-        node.at
+impl Decoded {
+    /// A top-level setting as its type, if it is there and has no mistake.
+    fn section<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let (_, value) = self.sections.iter().find(|(found, _)| found == name)?;
+        T::deserialize(value).ok()
     }
+}
+
+/// What came of reading a file over the params of a run.
+struct Decoded {
+    /// The whole file as JSON; nothing if there are mistakes.
+    value: Option<Value>,
+    errors: Vec<Error>,
+    /// The secrets that are named somewhere.
+    secrets: BTreeSet<String>,
+    /// The top-level settings that are known already and have no mistake.
+    sections: Vec<(String, Value)>,
+    /// What is most likely not meant.
+    doubts: Vec<Doubt>,
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

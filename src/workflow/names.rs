@@ -103,7 +103,8 @@ impl Known {
         })
     }
 
-    fn attribute(&self, name: &str, offset: usize) -> Result<(), ExpressionError> {
+    /// Whether an item has this attribute, as far as the source decides it.
+    pub fn attribute(&self, name: &str, offset: usize) -> Result<(), ExpressionError> {
         let Some(attributes) = self.item.filter(|attributes| !attributes.contains(&name)) else {
             return Ok(());
         };

@@ -8,9 +8,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Number, Value, json};
 
+use super::check::is_name;
 use super::leaf::{self, Mismatch};
 use super::shape::Leaf;
-use super::tree::{Entry, Node, Scalar, Spot};
+use super::tree::{Entry, Node, NodeKind, Scalar, Spot};
 use crate::error::Error;
 use crate::expression::{Decimal, kind, read_date};
 use crate::nearest::{list, nearest};
@@ -179,11 +180,8 @@ pub(super) fn declared(root: &Node, file: &Arc<str>, base: &Path) -> (Vec<Param>
 
 fn wrong_name(entry: &Entry) -> Option<Error> {
     let name = &entry.key;
-    let fine = name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && name.len() <= 64
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     let detail = format!("`{name}` cannot name a param: expected a letter, then letters, digits and `_`, at most 64");
-    (!fine).then(|| Error::refused(detail))
+    (!is_name(name)).then(|| Error::refused(detail))
 }
 
 fn default_value(kind: ParamType, node: &Node, base: &Path) -> Result<Value, Mismatch> {
@@ -219,8 +217,7 @@ pub(super) fn given(params: &[Param], given: &[(String, String)], cwd: &Path, fi
             errors.push(Error::refused(format!("`-p {name}` is given twice")).hint("give it once"));
             continue;
         }
-        let scalar = Scalar { text: text.clone(), plain: !text.is_empty(), start: None };
-        match param.kind.read(&scalar, cwd) {
+        match param.kind.read(&as_given(text), cwd) {
             Ok(value) => {
                 values.insert(name.clone(), value);
             }
@@ -239,6 +236,44 @@ pub(super) fn given(params: &[Param], given: &[(String, String)], cwd: &Path, fi
     // In the order of the file, whatever was given first.
     let ordered = params.iter().filter_map(|param| values.remove(&param.name).map(|value| (param.name.clone(), value)));
     (Value::Object(ordered.collect()), errors)
+}
+
+/// What is wrong with the params that tests give. What their schema already refuses is left out silently.
+pub(super) fn in_tests(root: &Node, params: &[Param], file: &Arc<str>, base: &Path) -> Vec<Error> {
+    let mut errors = Vec::new();
+    let tests = match root.get("tests").map(|entry| &entry.value.kind) {
+        Some(NodeKind::List(tests)) => tests.as_slice(),
+        _ => &[],
+    };
+    for (index, test) in tests.iter().enumerate() {
+        let given = test.get("params").map(|entry| entry.value.entries()).unwrap_or_default();
+        for entry in given {
+            let path = format!("`tests[{index}].params.{}`", entry.key);
+            let Some(param) = params.iter().find(|param| param.name == entry.key) else {
+                let error = Error::refused(format!("{path}: there is no param `{}`", entry.key));
+                let near = nearest(&entry.key, params.iter().map(|param| param.name.as_str()));
+                let error = near.into_iter().fold(error, |error, near| error.hint(format!("did you mean `{near}`?")));
+                errors.push(error.at(Some(entry.key_at.in_file(file))));
+                continue;
+            };
+            if let Some(Err(mismatch)) = entry.value.scalar().map(|scalar| param.kind.read(&as_given(&scalar.text), base)) {
+                let error = told(&path, param.kind, &leaf::found(&entry.value), mismatch);
+                errors.push(error.at(Some(entry.value.at.in_file(file))));
+            }
+        }
+        let is_given = |name: &str| given.iter().any(|entry| entry.key == name);
+        for param in params.iter().filter(|param| param.default.is_none() && !is_given(&param.name)) {
+            let detail = format!("`tests[{index}]`: the param `{}` has no default and the test does not give it", param.name);
+            let error = Error::refused(detail).at(Some(test.at.in_file(file)));
+            errors.push(error.hint(format!("add `params: {{ {}: … }}` to the test", param.name)));
+        }
+    }
+    errors
+}
+
+/// A text as it is given behind `-p`.
+fn as_given(text: &str) -> Scalar {
+    Scalar { text: text.to_string(), plain: !text.is_empty(), start: None }
 }
 
 fn unknown(name: &str, params: &[Param]) -> Error {

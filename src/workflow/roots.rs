@@ -49,13 +49,21 @@ impl Roots {
     }
 }
 
-/// The settings of a job that know `name`, each by its path from the nearest list on: `capture`, `poll.until`.
+/// How many settings of one mapping are listed one by one.
+const APART: usize = 2;
+
+/// The settings of a job that know `name`, each by its path from the nearest list on: `capture`, `poll.until`. Where nearly all of
+/// a mapping do, it is the mapping: `auth`.
 pub(super) fn settings_with(name: &str, job: &str, schema: &Value) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(config) = schema.pointer("/properties/job/properties").and_then(|jobs| jobs.get(job)) {
         search(name, config, schema, "", DEPTH, &mut found);
     }
-    found
+    let first = |path: &str| path.split('.').next().unwrap_or_default().to_string();
+    let several = |path: &str| found.iter().filter(|other| first(other) == first(path)).count() > APART;
+    let mut told: Vec<String> = found.iter().map(|path| if several(path) { first(path) } else { path.clone() }).collect();
+    told.dedup();
+    told
 }
 
 fn search(name: &str, schema: &Value, root: &Value, path: &str, depth: usize, found: &mut Vec<String>) {

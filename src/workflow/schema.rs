@@ -7,6 +7,9 @@ use serde_json::{Map, Value, json};
 use super::settings::FileFields;
 use crate::job::Jobs;
 
+/// Types in which nothing is an expression.
+const PLAIN: &[&str] = &["Param", "ParamType", "SecretSource", "TestCase", "TestAnswer", "TestAssert", "TestRequest", "Dropped"];
+
 /// What the checker works with: exactly what the types say.
 pub(super) fn strict(jobs: &Jobs) -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
@@ -40,14 +43,14 @@ pub fn schema(jobs: &Jobs) -> Value {
     let mut schema = strict(jobs);
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
         for (name, property) in properties.iter_mut() {
-            if !matches!(name.as_str(), "fanfold" | "name" | "description" | "params" | "secrets") {
+            if !matches!(name.as_str(), "fanfold" | "name" | "description" | "params" | "secrets" | "tests") {
                 allow(property);
             }
         }
     }
     if let Some(Value::Object(definitions)) = schema.get_mut("$defs") {
         for (name, definition) in definitions.iter_mut() {
-            if !matches!(name.as_str(), "Param" | "ParamType" | "SecretSource") {
+            if !PLAIN.contains(&name.as_str()) {
                 allow(definition);
             }
         }

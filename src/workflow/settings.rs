@@ -8,11 +8,13 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
 use super::params::ParamFields;
+use super::tests::TestCase;
 use crate::expression::Setting;
 use crate::limits::CHILD_INPUT_BYTES;
 use crate::outcome::Tolerance;
 use crate::rate::{Outage, Rates};
 use crate::reader::ItemsConfig;
+use crate::redact::Redact;
 use crate::retry::Retry;
 use crate::secrets::SecretSource;
 use crate::units::{BytesText, DurationText, PercentText, parse_bytes, parse_duration, parse_percent};
@@ -41,6 +43,8 @@ pub struct Settings {
     pub outage: Outage,
     /// What is kept elsewhere, by name, and where.
     pub secrets: BTreeMap<String, SecretSource>,
+    /// What of an item is not shown.
+    pub redact: Redact,
     /// How long one try at an item may take; its waits between tries do not count. Default without end.
     pub item_timeout: Option<Duration>,
     /// What is done to each item.
@@ -180,13 +184,22 @@ pub(super) struct FileFields {
     /// What happens while one of them is away.
     #[serde(default)]
     outage: Outage,
+    /// What of an item is neither shown nor told, such as `item.email`: it is `***` in results, and in what is said of the item.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>", extend("x-fanfold-scope" = []))]
+    redact: Redact,
     /// How long one try at an item may take, such as `30s`; a job that takes whole batches has it for a try at a batch. A try that
     /// takes longer is cut off, and the item is failed: `Item.TimedOut`. Default without end.
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(default, deserialize_with = "optional_duration")]
     #[schemars(with = "DurationText")]
     item_timeout: Option<Duration>,
     /// What is done to each item: one job by its name, and its settings.
     job: BTreeMap<String, Value>,
+    /// What `fanfold test` plays: items, the answers to what is sent, and what has to come of it. Without network and secrets, in
+    /// virtual time. Nothing in it is an expression.
+    #[serde(default, rename = "tests")]
+    #[schemars(extend("x-fanfold-scope" = []))]
+    _tests: Vec<TestCase>,
 }
 
 impl FileFields {
@@ -204,6 +217,7 @@ impl FileFields {
             rate: self.rate,
             outage: self.outage,
             secrets: self.secrets,
+            redact: self.redact,
             item_timeout: self.item_timeout,
             job: JobSettings { name, config },
         })
@@ -222,7 +236,7 @@ fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     parse_bytes(&String::deserialize(deserializer)?).map_err(de::Error::custom)
 }
 
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+pub(super) fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     parse_duration(&String::deserialize(deserializer)?).map(Some).map_err(de::Error::custom)
 }
 

@@ -1,12 +1,16 @@
 //! fanfold with the jobs of its tests: they write what they do into a log of their own, which is the judge, and misbehave on demand.
 
+mod asks;
+mod pay;
+
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use fanfold::{Attempt, ConfigError, Job, JobError, Jobs, Repeat, Setup, Work};
+use fanfold::expression::Scope;
+use fanfold::{Attempt, ConfigError, Job, JobError, Jobs, Repeat, Setting, Setup, Work};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -28,6 +32,12 @@ struct NoteConfig {
     /// Whether the log says when the job is made, once for each process that works.
     #[serde(default)]
     made: bool,
+    /// Whether the log says with what each item begins: `begin KEY PREVIOUS`.
+    #[serde(default)]
+    previous: bool,
+    /// What an item says that never succeeds.
+    #[schemars(extend("x-fanfold-scope" = ["params", "item", "secrets"]))]
+    says: Option<Setting<String>>,
     /// Once there is such a file, no item misbehaves any more.
     cure: Option<PathBuf>,
 }
@@ -46,7 +56,7 @@ struct NoteItem {
     to: Option<String>,
 }
 
-struct Note<const KIND: u8>(NoteConfig);
+struct Note<const KIND: u8>(NoteConfig, Setup);
 
 const SAFE: u8 = 0;
 const UNSAFE: u8 = 1;
@@ -59,6 +69,12 @@ impl<const KIND: u8> Note<KIND> {
         let mut file = OpenOptions::new().append(true).create(true).open(&self.0.log).map_err(JobError::permanent)?;
         // One write: a line is in the log or not.
         file.write_all(format!("{what} {id}\n").as_bytes()).map_err(JobError::permanent)
+    }
+
+    fn says(&self, attempt: &Attempt<'_>) -> String {
+        let scope = attempt.scope().with("secrets", self.1.secrets());
+        let said = self.0.says.as_ref().map(|says| says.get(&scope));
+        said.unwrap_or_else(|| Ok("never".to_string())).unwrap_or_else(|error| error.to_string())
     }
 
     fn is_there(path: Option<&PathBuf>) -> bool {
@@ -92,7 +108,7 @@ impl<const KIND: u8> Job for Note<KIND> {
     type Output = Value;
 
     fn new(config: NoteConfig, setup: &Setup) -> Result<Self, ConfigError> {
-        let job = Self(config);
+        let job = Self(config, setup.clone());
         if job.0.made {
             job.log("made", setup.run()).map_err(|error| ConfigError::new("log", error.to_string()).surroundings())?;
         }
@@ -101,7 +117,10 @@ impl<const KIND: u8> Job for Note<KIND> {
 
     async fn run(&self, value: Value, attempt: &Attempt<'_>) -> Result<Value, JobError> {
         let item: NoteItem = serde_json::from_value(value.clone()).map_err(|e| JobError::permanent(e).named("Item.Invalid"))?;
-        self.log("begin", &item.id)?;
+        match self.0.previous {
+            true => self.log("begin", &format!("{} {}", item.id, attempt.previous()))?,
+            false => self.log("begin", &item.id)?,
+        }
         tokio::time::sleep(Duration::from_millis(self.0.takes_ms)).await;
         if item.what == "wait" {
             self.until_the_gate_is_open().await;
@@ -117,7 +136,7 @@ impl<const KIND: u8> Job for Note<KIND> {
                 }
                 "transient" => return Err(JobError::transient("try again")),
                 "throttled" => return Err(JobError::throttled(Some(Duration::from_millis(20)), "slow down")),
-                "permanent" => return Err(JobError::permanent("never").named("Note.Never")),
+                "permanent" => return Err(JobError::permanent(self.says(attempt)).named("Note.Never")),
                 "unknown" => return Err(JobError::unknown("who knows")),
                 "skip" => return Err(JobError::skipped("not this one")),
                 "full" => return Err(JobError::surroundings("the disk of the partner is full")),
@@ -141,7 +160,7 @@ impl<const KIND: u8> Job for Note<KIND> {
         results
     }
 
-    fn destination(&self, value: &Value, _: &fanfold::expression::Scope<'_>) -> Result<Option<String>, JobError> {
+    fn destination(&self, value: &Value, _: &Scope<'_>) -> Result<Option<String>, JobError> {
         let item: NoteItem = serde_json::from_value(value.clone()).map_err(JobError::permanent)?;
         Ok(item.to)
     }
@@ -162,6 +181,8 @@ fn main() -> ExitCode {
         .with::<Note<UNSAFE>>()
         .with::<Note<WHOLE>>()
         .with::<Note<CPU>>()
-        .with::<Note<PUBLISHING>>();
+        .with::<Note<PUBLISHING>>()
+        .with::<asks::Asks>()
+        .with::<pay::Pay>();
     fanfold::main(jobs)
 }

@@ -3,10 +3,12 @@
 //! The comment lines `# expect: …` in front of a file are its messages, in order; `# params: a=b` are the `-p` of the run it is
 //! bound for. `FANFOLD_BLESS=1 cargo test --test suite bad` writes the messages anew, to be read in the diff.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fanfold::{Attempt, ConfigError, Error, Job, JobError, Jobs, Setting, Setup, Workflow};
+use fanfold::expression::Template;
+use fanfold::{Attempt, ConfigError, Error, Job, JobError, Jobs, Setting, Setup, Within, Workflow};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -40,6 +42,44 @@ pub struct EverythingConfig {
     action: Option<Action>,
     /// Anything.
     json: Option<Setting<Value>>,
+    /// What is called, one after another.
+    #[serde(default)]
+    steps: Vec<Step>,
+}
+
+/// A call.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "only the schema and serde see the fields")]
+pub struct Step {
+    /// What it is called.
+    name: String,
+    /// What is sent beside the body.
+    #[serde(default)]
+    #[schemars(extend("x-fanfold-scope" = ["params", "item", "previous", "steps", "secrets"]))]
+    headers: BTreeMap<String, Setting<String>>,
+    /// What is sent.
+    #[schemars(extend("x-fanfold-scope" = ["params", "item", "previous", "steps"]))]
+    json: Option<Template>,
+    /// What is kept of the answer.
+    #[serde(default)]
+    #[schemars(extend("x-fanfold-scope" = ["params", "item", "previous", "steps", "status", "headers", "body"]))]
+    capture: BTreeMap<String, Template>,
+    /// Ask again.
+    poll: Option<Poll>,
+    /// Where it is.
+    #[schemars(extend("format" = "fanfold-url"))]
+    url: Option<String>,
+}
+
+/// Ask again.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "only the schema and serde see the fields")]
+pub struct Poll {
+    /// Until this is so.
+    #[schemars(extend("x-fanfold-scope" = ["params", "item", "previous", "steps", "status", "headers", "body"]))]
+    until: Setting<bool>,
 }
 
 fn target() -> Setting<String> {
@@ -80,6 +120,24 @@ impl Job for Everything {
     type Config = EverythingConfig;
     type Input = Value;
     type Output = ();
+
+    /// A step names only those before it.
+    fn check(config: &EverythingConfig, _: &Within) -> Result<(), ConfigError> {
+        let mut errors = Vec::new();
+        for (index, step) in config.steps.iter().enumerate() {
+            for (path, expression) in step.json.iter().flat_map(Template::expressions) {
+                for name in expression.names().iter().filter(|name| name.root() == "steps") {
+                    if !config.steps[..index].iter().any(|earlier| Some(earlier.name.as_str()) == name.attribute()) {
+                        errors.push(ConfigError::new(
+                            format!("steps[{index}].json.{path}"),
+                            format!("`{name}`: there is no such step before"),
+                        ));
+                    }
+                }
+            }
+        }
+        errors.into_iter().reduce(ConfigError::and).map_or(Ok(()), Err)
+    }
 
     fn new(_: EverythingConfig, _: &Setup) -> Result<Self, ConfigError> {
         Ok(Self)

@@ -360,6 +360,41 @@ fn an_import_that_is_killed_again_and_again_comes_out_the_same() {
 }
 
 #[test]
+fn a_crash_between_the_steps_of_the_end_is_gone_on_from() {
+    for (failing, rows) in [(false, "key,n\na,1\nb,2\na,3\nc,7\n"), (true, "key,n\na,1\nb,2\na,3\nc,x\nb,500\nd,4\n")] {
+        for mode in ["append", "upsert", "replace"] {
+            let run = |crash: Option<&str>| {
+                let stage = Stage::new();
+                stage.write("rows.csv", rows);
+                stage.shop().execute_batch("CREATE TABLE t (key TEXT PRIMARY KEY, n INTEGER CHECK (n < 100))").unwrap();
+                stage.import(
+                    &format!("table: t\nmode: {mode}\nconflict_key: [key]\ncolumns: {{ key: text, n: integer }}"),
+                    "batch: { max_items: 1 }\ntolerated_failure: 50%\nstop: { if_first: 0 }",
+                );
+                if let Some(point) = crash {
+                    let mut command = stage.command(&["run", "import.yaml", "--as", "a"]);
+                    command.env("FANFOLD_CRASH_AT", format!("{point}:1"));
+                    assert_eq!(crate::stage::Running::of(command).wait().code, None, "{point} is passed");
+                    assert_eq!(stage.run(&["status", "a", "--json"]).ended(0).lines()[0]["status"], "STOPPED", "{point}");
+                }
+                let report = stage.finished(0, &["run", "import.yaml", "--as", "a"]);
+                let fix = "table: t\nmode: MODE\nconflict_key: [key]\ncolumns: { key: text, n: { type: integer, value: \"{{ 9 if item.n == 'x' or item.n == '500' else item.n }}\" } }";
+                stage.import(&fix.replace("MODE", mode), "tolerated_failure: 50%");
+                let redriven = stage.finished(0, &["redrive", "a", "--accept"]);
+                assert_eq!(stage.tables(), ["fanfold_batches", "t"]);
+                (report["items"].clone(), redriven["items"].clone(), stage.sql("SELECT key, n FROM t ORDER BY key"))
+            };
+            let undisturbed = run(None);
+            assert_eq!(undisturbed.0["failed"], if failing { 2 } else { 0 });
+            assert_eq!(undisturbed.1["failed"], 0);
+            for point in ["after rows written", "after merged", "after amended", "after tidied"] {
+                assert_eq!(run(Some(point)), undisturbed, "{mode}, {point}");
+            }
+        }
+    }
+}
+
+#[test]
 #[ignore = "takes minutes"]
 fn an_import_that_is_killed_two_hundred_times_comes_out_the_same() {
     storm(200, 100_000);

@@ -124,7 +124,13 @@ impl Stage {
 
     pub fn command_of(&self, program: &Path, args: &[&str]) -> Command {
         let mut command = Command::new(program);
-        command.args(args).current_dir(self.folder.path()).env_remove("FANFOLD_STATE").env("NO_COLOR", "1").stdin(Stdio::null());
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .env_remove("FANFOLD_STATE")
+            .env("NO_COLOR", "1")
+            .env("FANFOLD_RATE_DIR", self.path("rates"))
+            .stdin(Stdio::null());
         command
     }
 

@@ -140,7 +140,8 @@ fn params_are_refused_with_exact_messages() {
             "`-p n`: expected an integer, found `many`",
             "`-p quick`: expected `true` or `false`, found `yes`; hint: write `true`",
             "`-p day`: expected a date such as `2026-11-23`, found `2026-02-30`",
-            "`-p api`: the URL has a password in it, which would be shown and stored with the run",
+            "`-p api`: the URL has a password in it, which would be shown and stored with the run; hint: \
+             declare it: `secrets: { password: { env: PASSWORD } }`",
             "`-p api` is given twice; hint: give it once",
             "`-p price`: `0.12345678901234567890` has more digits than a number of JSON keeps; hint: declare it as `type: text`, \
              the filters `decimal` and `cents` read texts",
@@ -260,4 +261,87 @@ fn values_are_json() {
         "fanfold: 1\nname: a\nitems: { json: { source: a.json } }\njob: { everything: { text: x, json: \"{{ item }}\" } }\n";
     let bound = parse(text).expect("right").bind(&[], Path::new("/")).expect("fits");
     assert_eq!(bound.settings.job.config["json"], Value::String("{{ item }}".into()));
+}
+
+#[test]
+fn what_is_most_likely_not_meant_is_a_warning_with_its_place() {
+    let text = r#"fanfold: 1
+name: a
+items: { csv: { source: orders.csv }, key: "{{ item.email }}" }
+redact: [item.email]
+rate: { limit: 50/s }
+outage: { give_up_after: 1h }
+order: { by: "{{ item.customer }}" }
+job:
+  everything:
+    text: x
+    json: { cents: "{{ item.amount * 100 }}", exact: "{{ item.amount | cents }}", twice: "{{ item.qty * 2 }}" }
+    target: "{{ item.amount / 2 }}"
+    steps:
+      - name: one
+        json: { lines: [{ share: "a {{ item.share + 0.5 }}" }] }
+tests:
+  - { name: one, items: [{ amount: "19.99", share: 1 }], assert: { outcomes: { succeeded: 1 } } }
+"#;
+    let workflow = Workflow::parse(text, "w.yaml", Path::new("/w"), &jobs()).unwrap();
+    let told: Vec<String> = workflow.warnings().iter().map(ToString::to_string).collect();
+    let inexact = "calculates with binary fractions, in which 19.99 * 100 is 1998.9999999999998";
+    let hint = "hint: `| cents` makes whole cents of an amount, `| decimal` keeps all of its digits";
+    assert_eq!(
+        told,
+        [
+            "`items.key`: the key of every item is shown, and it is made of `item.email`, which `redact` hides (w.yaml:3:48); hint: \
+             `{{ item.email | sha256 }}` tells items apart and shows nothing"
+                .to_string(),
+            format!("`job.everything.json.cents`: `*` {inexact} (w.yaml:11:36); {hint}"),
+            format!("`job.everything.steps[0].json.lines[0].share`: `+` {inexact} (w.yaml:15:51); {hint}"),
+            "`tests[0].items[0].share`: it is an integer, and every field of a CSV file is a text (w.yaml:17:52); hint: write it in \
+             quotes: `share: \"1\"`"
+                .to_string(),
+        ]
+    );
+}
+
+#[test]
+fn a_test_is_bound_with_its_own_params_and_braces_in_it_are_text() {
+    let text = r#"fanfold: 1
+name: a
+params: { orders: { type: path }, n: { type: integer, default: 1 } }
+items: { csv: { source: "{{ params.orders }}" } }
+job: { everything: { text: x, width: "{{ params.n }}" } }
+tests:
+  - name: one
+    params: { orders: a.csv, n: 7 }
+    items: [{ id: "{{ o1 }}" }]
+    answers: { pay: [{ status: 429, headers: { retry-after: 600 }, repeat: 2 }, { drop: after }, { status: 200, json: null, takes: 2s }] }
+    assert: { calls: { pay: 4 }, sent: { pay: { json: { n: "{% x %}" } } }, outputs: { o1: null }, waited_at_least: 20m }
+"#;
+    let workflow = Workflow::parse(text, "w.yaml", Path::new("/w"), &jobs()).unwrap();
+    let tests = workflow.tests();
+    assert_eq!(tests.len(), 1);
+    let bound = workflow.bind_test(&tests[0]).unwrap();
+    assert_eq!(bound.params.value(), &json!({ "orders": "/w/a.csv", "n": 7 }));
+    let test = &tests[0];
+    assert_eq!(test.items, [json!({ "id": "{{ o1 }}" })]);
+    let [busy, lost, done] = test.answers["pay"].as_slice() else { panic!("{test:?}") };
+    assert_eq!((busy.status, busy.headers["retry-after"].as_str(), busy.repeat), (Some(429), "600", 2));
+    assert_eq!((lost.status, lost.drop, lost.repeat), (None, Some(fanfold::workflow::Dropped::After), 1));
+    assert_eq!((&done.json, done.takes), (&Some(Value::Null), Some(Duration::from_secs(2))));
+    assert_eq!(test.assert.sent["pay"], json!({ "json": { "n": "{% x %}" } }));
+    assert_eq!((test.assert.calls["pay"], test.assert.waited_at_least), (4, Some(Duration::from_secs(1200))));
+    assert!(workflow.bind(&[], Path::new("/w")).is_err(), "a run has to be given the param");
+}
+
+#[test]
+fn only_secrets_that_are_named_are_needed() {
+    let text = r#"fanfold: 1
+name: a
+secrets: { used: { env: A, aws: a/b }, unused: { aws: c } }
+items: { csv: { source: a.csv } }
+job: { everything: { text: x, steps: [{ name: one, headers: { a: "Bearer {{ secrets.used }}", b: "{{ secrets['used'] }}" } }] } }
+"#;
+    let bound = Workflow::parse(text, "w.yaml", Path::new("/w"), &jobs()).unwrap().bind(&[], Path::new("/w")).unwrap();
+    assert_eq!(bound.secrets.iter().collect::<Vec<_>>(), ["used"]);
+    assert_eq!(bound.settings.secrets.len(), 2);
+    assert_eq!(bound.settings.job.config["steps"][0]["headers"]["a"], "Bearer {{ secrets.used }}", "resolved late");
 }

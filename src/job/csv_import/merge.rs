@@ -61,7 +61,9 @@ impl<C: Connection> Merge<'_, C> {
             Some(mark) => mark,
             None => match self.merge().await? {
                 Some(mark) => mark,
-                None => return Ok(()),
+                // Nothing is staged: it is put in already, or there was nothing to put in.
+                None if redrivable => return Ok(()),
+                None => return Ok(self.forget().await?),
             },
         };
         let refused = self.amend_refused().await?;
@@ -70,7 +72,9 @@ impl<C: Connection> Merge<'_, C> {
         } else {
             self.tell_kept(refused.len() as u64);
         }
+        crate::crash::point("after amended");
         self.tidy(mark, &refused, redrivable || !refused.is_empty()).await?;
+        crate::crash::point("after tidied");
         Ok(())
     }
 
@@ -117,6 +121,7 @@ impl<C: Connection> Merge<'_, C> {
         let Layout { batches, run, .. } = self.layout;
         self.connection.execute(&format!("INSERT INTO {batches} VALUES ({run}, -1, -1, {})", literal(mark.word()))).await?;
         self.connection.execute("COMMIT").await.map_err(|error| error.not_a_row(DbErrorKind::Surroundings))?;
+        crate::crash::point("after merged");
         Ok(mark)
     }
 

@@ -231,6 +231,7 @@ async fn transaction<C: Connection>(connection: &mut C, layout: &Layout, rows: &
         connection.execute(&sql).await.map_err(|error| error.not_a_row(DbErrorKind::Transient))?;
     }
     connection.execute("COMMIT").await?;
+    crate::crash::point("after rows written");
     Ok(refused)
 }
 

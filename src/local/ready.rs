@@ -1,0 +1,56 @@
+//! [`Ready`]: what an item is called, and whether a worker is needed for it.
+
+use serde_json::Value;
+
+use super::cut::Cutter;
+use crate::item::ItemKey;
+use crate::outcome::{Failure, Outcome};
+use crate::reader::{Judged, Row, Selection};
+
+/// Looks at items before a worker does: some end here, left out by the workflow, damaged or too large.
+#[derive(Debug, Clone)]
+pub(super) struct Ready {
+    pub selection: Selection,
+    pub cutter: Cutter,
+}
+
+/// An item as it was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub key: ItemKey,
+    /// What it is; null if it is damaged.
+    pub value: Value,
+    /// How it ended, if it needs no worker.
+    pub ended: Option<Outcome>,
+}
+
+impl Ready {
+    pub fn look_at(&self, row: &Row<'_>) -> Found {
+        let value = match row.value() {
+            Ok(value) => value,
+            Err(failure) => return self.invalid(row, Value::Null, failure),
+        };
+        let key = match self.selection.key(&value, row.index) {
+            Ok(key) => key,
+            Err(failure) => return self.invalid(row, value, failure),
+        };
+        let ended = match self.selection.judge(&value) {
+            Err(failure) => Some(Outcome::Failed(failure)),
+            Ok(Judged::LeftOut(why)) => Some(Outcome::Skipped(why)),
+            Ok(Judged::Selected) => self.too_large(row.json_len()).map(Outcome::Failed),
+        };
+        Found { key, value, ended }
+    }
+
+    fn invalid(&self, row: &Row<'_>, value: Value, failure: Failure) -> Found {
+        Found { key: self.selection.key_of_invalid(row), value, ended: Some(Outcome::Failed(failure)) }
+    }
+
+    fn too_large(&self, bytes: usize) -> Option<Failure> {
+        let most = self.cutter.max_bytes();
+        (!self.cutter.fits(bytes)).then(|| {
+            let cause = format!("the item has {bytes} bytes of JSON, a batch takes at most {most} (`batch.max_bytes`)");
+            Failure::new("Item.TooLarge", cause)
+        })
+    }
+}
