@@ -144,4 +144,12 @@ mod tests {
         }
         assert_eq!(said.with(&asked), said);
     }
+
+    #[test]
+    fn rates_come_back_as_they_were_kept() {
+        for rates in [Rates::default(), Rates { limit: Some(0.5), burst: Some(3), ..Rates::default() }] {
+            let kept = serde_json::to_string(&rates).unwrap();
+            assert_eq!(serde_json::from_str::<Rates>(&kept).unwrap(), rates, "{kept}");
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! [`Reply`]: an answer before it goes out, and the ways in which it can be spoilt on the way.
 
 use std::convert::Infallible;
-use std::io::Write;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -102,14 +101,27 @@ fn slow(text: String, time: Duration) -> Body {
     Body::from_stream(bytes)
 }
 
+/// A gzip file of blanks. Packed once and repeated: a full flush makes every part of it the same.
 fn bomb() -> Bytes {
     static PACKED: OnceLock<Bytes> = OnceLock::new();
     let pack = || {
-        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        let zeros = vec![b' '; 1024 * 1024];
-        // Nothing can go wrong with a buffer.
-        (0..BOMB / zeros.len()).for_each(|_| drop(packer.write_all(&zeros)));
-        packer.finish().unwrap_or_default()
+        let blanks = vec![b' '; 1024 * 1024];
+        let mut part = Vec::with_capacity(64 * 1024);
+        let mut packer = flate2::Compress::new(flate2::Compression::fast(), false);
+        // Nothing can go wrong with a buffer that is large enough.
+        let _ = packer.compress_vec(&blanks, &mut part, flate2::FlushCompress::Full);
+        let (mut whole, mut sum) = (flate2::Crc::new(), flate2::Crc::new());
+        sum.update(&blanks);
+        let mut packed = b"\x1f\x8b\x08\0\0\0\0\0\0\xff".to_vec();
+        for _ in 0..BOMB / blanks.len() {
+            packed.extend_from_slice(&part);
+            whole.combine(&sum);
+        }
+        // The last block, which is empty.
+        packed.extend_from_slice(&[3, 0]);
+        packed.extend_from_slice(&whole.sum().to_le_bytes());
+        packed.extend_from_slice(&whole.amount().to_le_bytes());
+        packed
     };
     PACKED.get_or_init(|| Bytes::from(pack())).clone()
 }

@@ -29,7 +29,7 @@ pub enum Fault {
     Endless,
     /// It happens; the body of the answer is shorter than its Content-Length.
     Truncated,
-    /// It happens; the body of the answer is 256 MiB of zeros, as gzip.
+    /// It happens; the body of the answer is 256 MiB of blanks, as gzip.
     GzipBomb,
     /// It happens; the body of the answer is not UTF-8.
     BadUtf8,

@@ -221,8 +221,8 @@ mod tests {
             planner.take(&row, row.value().ok().as_ref()).unwrap();
         }
         let lanes = planner.finish(&open, 2, &Redact::default());
-        if lanes.is_ok() {
-            judge(lines, &open, &Plan::open(folder.path()).unwrap(), lanes.as_ref().unwrap());
+        if let Ok(lanes) = &lanes {
+            judge(lines, &open, &Plan::open(folder.path()).unwrap(), lanes);
         }
         (folder, lanes)
     }

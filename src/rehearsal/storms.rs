@@ -72,9 +72,9 @@ struct Seen {
     invoices: BTreeMap<String, u32>,
     order_breaks: u32,
     arrivals: u32,
-    /// Calls in the second that is going on.
-    second: (u64, u32),
-    /// Calls that were answered well and those that were throttled, by second.
+    /// When the rate was looked at last while it throttled, and what was left of it.
+    tokens: Option<(Duration, f64)>,
+    /// Calls that were answered well, by second.
     good: BTreeMap<u64, u32>,
     throttled: u32,
 }
@@ -94,14 +94,16 @@ impl Partner {
         if let Some((from, to, most)) = self.manners.throttles
             && is_within((from, to))
         {
-            if seen.second.0 != now.as_secs() {
-                seen.second = (now.as_secs(), 0);
-            }
-            if seen.second.1 == most {
+            // A second's worth may come at once.
+            let most = f64::from(most);
+            let (at, left) = seen.tokens.unwrap_or((from, most));
+            let left = (left + (now - at).as_secs_f64() * most).min(most);
+            let is_allowed = left >= 1.0;
+            seen.tokens = Some((now, if is_allowed { left - 1.0 } else { left }));
+            if !is_allowed {
                 seen.throttled += 1;
                 return Ok(answer(429, &[("retry-after", "1")], &json!({ "error": "slow down" })));
             }
-            seen.second.1 += 1;
         }
         let lost = seen.draw.f64() < self.manners.loses;
         if lost && seen.draw.bool() {

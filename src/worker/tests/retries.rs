@@ -265,7 +265,7 @@ async fn once_the_run_stops_nothing_new_is_sent() {
     assert_eq!((error(&ended).0, arrivals.len()), (JobErrorKind::Stopped, 1));
     // What is kept is still given.
     let kept = Bench::new();
-    kept.play(&policy(KEYED), &[Line::Status(200)]).await;
+    kept.play(&policy(KEYED), &[Line::Status(200)]).await.0.unwrap();
     kept.stop.cancel();
     assert_eq!(status(&kept.play(&policy(KEYED), &[]).await.0), 200);
 }
