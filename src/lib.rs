@@ -99,7 +99,7 @@ pub use error::{Error, ErrorKind, Place, Result};
 pub use event::{Event, Observer, Progress, Unobserved, Waiting};
 pub use expression::Setting;
 pub use item::{Item, ItemKey};
-pub use job::{Attempt, ConfigError, Job, JobError, Jobs, Keys, Repeat, Setup, Within, Work};
+pub use job::{Attempt, ConfigError, Ending, Job, JobError, Jobs, Keys, Repeat, Setup, Within, Work};
 pub use job::{Call, OnUnknown, Probed, Sender, Sent, StepPolicy, StepRepeat};
 pub use lane::{Calls, Lanes};
 pub use local::{Run, Session, StateFolder};

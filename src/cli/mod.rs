@@ -9,6 +9,8 @@ mod completions;
 mod explain;
 mod glossary;
 mod new;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod new_import;
 mod prune;
 mod report;
 mod resolve;

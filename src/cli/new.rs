@@ -13,7 +13,9 @@ use crate::workflow::{self, Workflow};
 
 /// Writes NAME.yaml: a workflow with every setting of the job, most of the optional ones as comments, each with its meaning.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  fanfold new thumbnails --job image_resize --from photos/")]
+#[command(
+    after_help = "Example:\n  fanfold new thumbnails --job image_resize --from photos/\n  fanfold new products --job csv_import --from products.csv"
+)]
 pub(super) struct New {
     /// The workflow's name; the file is NAME.yaml in the current folder
     name: String,
@@ -23,6 +25,9 @@ pub(super) struct New {
     /// Where the items come from: a folder, s3://bucket/prefix/, or a .csv, .json or .jsonl file
     #[arg(long, value_name = "FILE")]
     from: Option<String>,
+    /// With `--job csv_import`: the database; if it has a table called like the workflow, the columns are those of the table
+    #[arg(long, value_name = "DATABASE")]
+    database: Option<String>,
 }
 
 impl New {
@@ -36,7 +41,14 @@ impl New {
         };
         let schema = workflow::schema(&at.jobs);
         let config = config_schema(&schema, kind.name).ok_or_else(|| Error::bug("a registered job has no schema"))?;
-        let text = self.text(&schema, config, at)?;
+        let text = match (kind.name, &self.from, &self.database) {
+            #[cfg(any(feature = "sqlite", feature = "postgres"))]
+            ("csv_import", Some(_), database) => super::new_import::text(&self.name, &self.items(at)?, database.as_deref(), at)?,
+            (_, _, Some(_)) => {
+                return Err(Error::refused("`--database` is for `--job csv_import --from FILE`"));
+            }
+            _ => self.text(&schema, config, at)?,
+        };
         let path = at.here.join(format!("{}.yaml", self.name.strip_suffix(".yaml").unwrap_or(&self.name)));
         let shown = at.shown(&path).to_path_buf();
         // Checked before it is written: what `new` makes has no mistake.
@@ -164,7 +176,7 @@ fn scalar(value: &Value) -> String {
 }
 
 /// As YAML: plain where that is the same text.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '/' | '.' | '-');
     let first_fine = text.chars().next().is_some_and(|c| c.is_alphabetic() || matches!(c, '/' | '.' | '_'));
     let word = matches!(text, "true" | "false" | "null" | "yes" | "no" | "on" | "off");

@@ -23,12 +23,16 @@ pub(crate) const POINTS: &[&str] = &[
     "after outcome durable",
 ];
 
+/// Those that an import passes.
+#[cfg(debug_assertions)]
+const IMPORT_POINTS: &[&str] = &["after rows written", "after merged", "after amended", "after tidied"];
+
 /// The end of the process if the environment says so: `FANFOLD_CRASH_AT=NAME:N` is SIGKILL by its own hand when the point of this
-/// name, one of [`POINTS`], is passed for the Nth time, from 1.
+/// name, one of [`POINTS`] or [`IMPORT_POINTS`], is passed for the Nth time, from 1.
 #[cfg(debug_assertions)]
 pub(crate) fn point(name: &str) {
     static PASSED: AtomicU64 = AtomicU64::new(0);
-    debug_assert!(POINTS.contains(&name), "`{name}` is not a crash point");
+    debug_assert!(POINTS.contains(&name) || IMPORT_POINTS.contains(&name), "`{name}` is not a crash point");
     if let Some((chosen, nth)) = chosen()
         && chosen == name
         && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == *nth

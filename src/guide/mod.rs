@@ -3,6 +3,7 @@
 //! - [`workflow`]: the workflow file, every setting of it
 //! - [`running`]: running, stopping, resuming, redriving; what is printed and where runs are kept
 //! - [`images`]: the job `image_resize`
+//! - [`csv`]: the job `csv_import`
 //! - [`order`]: one after another: lanes, what is behind a failed item, `previous`
 //! - [`chain`]: the job `http_chain`: ordered calls to a third party
 //! - [`job`]: writing a job of one's own
@@ -17,6 +18,9 @@ pub mod chain {}
 
 #[doc = include_str!("compare.md")]
 pub mod compare {}
+
+#[doc = include_str!("csv.md")]
+pub mod csv {}
 
 #[doc = include_str!("guarantees.md")]
 pub mod guarantees {}

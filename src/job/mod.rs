@@ -3,6 +3,9 @@
 //! A job sees one item (or, where it does better, a whole batch), never a workflow, a run or another job.
 
 mod attempt;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub mod csv_import;
+mod ending;
 mod error;
 #[cfg(feature = "http")]
 pub mod http_chain;
@@ -22,6 +25,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use attempt::Attempt;
+pub use ending::Ending;
+pub(crate) use ending::{Amended, EndingPort};
 pub(crate) use error::JobErrorKind;
 pub use error::{ConfigError, JobError};
 pub use registry::Jobs;
@@ -90,6 +95,9 @@ pub trait Job: Sized + Send + Sync + 'static {
     /// Whether [`Job::destination`] is asked for every item before a run starts. Default no.
     const PUBLISHES: bool = false;
 
+    /// Whether [`Job::finish`] is called once every item of a run has ended. Default no.
+    const FINISHES: bool = false;
+
     /// The error names of its own that the job may record, each with what it means and what to do: `fanfold explain` tells them.
     const ERRORS: &'static [(&'static str, &'static str)] = &[];
 
@@ -154,6 +162,17 @@ pub trait Job: Sized + Send + Sync + 'static {
         }
     }
 
+    /// Called once every item of the run has ended, and again after a redrive; only with [`Job::FINISHES`]. Until it has returned
+    /// well the run is not at its end: a crash or an error in it is gone on from by calling it again, so that doing it twice has to
+    /// be doing it once.
+    ///
+    /// # Errors
+    /// What is in the way: the run stops, resumable. Of which kind the error is does not matter.
+    fn finish(&self, ending: &Ending<'_>) -> impl Future<Output = Result<(), JobError>> + Send {
+        let _ = ending;
+        std::future::ready(Ok(()))
+    }
+
     /// The name that only this item may write, if it writes one; asked for only with [`Job::PUBLISHES`].
     /// Two items of one name refuse the run before it starts.
     ///
@@ -202,6 +221,9 @@ pub enum Repeat {
     Keyed,
     /// Everything that has an effect goes through [`Attempt::step`]: an item goes on at the step where it was.
     Steps,
+    /// The effect and a note of it are one, where the effect is: the job itself sees what was done before a crash. Items are not
+    /// marked as in flight, and none is suspected of the crash.
+    Recorded,
     /// Doing it again may repeat an effect: an item in flight at a crash, cut off by its time or by a panic is *unknown*
     /// and never run again by itself.
     Unsafe,

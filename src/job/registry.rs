@@ -12,7 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Attempt, ConfigError, Job, JobError, Repeat, Setup, Within, Work};
+use super::{Attempt, ConfigError, Ending, Job, JobError, Repeat, Setup, Within, Work};
 use crate::expression::Scope;
 
 /// The jobs a binary knows, by name.
@@ -32,6 +32,8 @@ impl Jobs {
         let jobs = jobs.with::<super::image_resize::ImageResize>();
         #[cfg(feature = "http")]
         let jobs = jobs.with::<super::http_chain::HttpChain>();
+        #[cfg(any(feature = "sqlite", feature = "postgres"))]
+        let jobs = jobs.with::<super::csv_import::CsvImport>();
         jobs
     }
 
@@ -72,6 +74,7 @@ pub(crate) struct JobKind {
     pub work: Work,
     pub whole_batch: bool,
     pub publishes: bool,
+    pub finishes: bool,
     pub errors: &'static [(&'static str, &'static str)],
     pub config_schema: SchemaOf,
     /// The whole schema of an item, and of what is kept of a success.
@@ -90,6 +93,7 @@ impl JobKind {
             work: J::WORK,
             whole_batch: J::WHOLE_BATCH,
             publishes: J::PUBLISHES,
+            finishes: J::FINISHES,
             errors: J::ERRORS,
             config_schema: J::Config::json_schema,
             input_schema: whole_schema::<J::Input>,
@@ -151,6 +155,7 @@ type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A job whose types are forgotten: JSON in, JSON out.
 pub(crate) trait AnyJob: Send + Sync {
     fn ready(&self) -> Answer<'_, Result<(), JobError>>;
+    fn finish<'a>(&'a self, ending: &'a Ending<'a>) -> Answer<'a, Result<(), JobError>>;
     fn run<'a>(&'a self, attempt: &'a Attempt<'a>) -> Answer<'a, Result<Value, JobError>>;
     fn run_batch<'a>(&'a self, attempts: Vec<Attempt<'a>>) -> Answer<'a, Vec<Result<Value, JobError>>>;
     fn destination(&self, item: &Value, scope: &Scope<'_>) -> Result<Option<String>, JobError>;
@@ -162,6 +167,10 @@ pub(crate) trait AnyJob: Send + Sync {
 impl<J: Job> AnyJob for J {
     fn ready(&self) -> Answer<'_, Result<(), JobError>> {
         Box::pin(Job::ready(self))
+    }
+
+    fn finish<'a>(&'a self, ending: &'a Ending<'a>) -> Answer<'a, Result<(), JobError>> {
+        Box::pin(Job::finish(self, ending))
     }
 
     fn run<'a>(&'a self, attempt: &'a Attempt<'a>) -> Answer<'a, Result<Value, JobError>> {

@@ -68,7 +68,7 @@ impl LocalDesk {
 impl Desk for LocalDesk {
     fn beginning(&self, batch: &Batch, repeat: Repeat) -> Begun {
         let (Some(first), Some(last)) = (batch.items.first(), batch.items.last()) else { return Begun::Each };
-        if repeat == Repeat::Steps {
+        if matches!(repeat, Repeat::Steps | Repeat::Recorded) {
             return Begun::Unmarked;
         }
         let has_gaps = last.index - first.index + 1 != batch.items.len() as u64;
@@ -117,7 +117,7 @@ impl Desk for LocalDesk {
                     let (sender, receiver) = oneshot::channel();
                     (Some(sender), Some(receiver))
                 }
-                Repeat::Safe | Repeat::Keyed | Repeat::Steps => (None, None),
+                Repeat::Safe | Repeat::Keyed | Repeat::Steps | Repeat::Recorded => (None, None),
             };
             let Ended { outcome, attempts, .. } = self.discreet.ended(item, ended);
             let note = Note { item: item.index, key: item.key.clone(), outcome, attempts, durable };

@@ -4,6 +4,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::cut::{Cut, Cutter, LANES, Ordering};
@@ -14,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::expression::Scope;
 use crate::job::{AnyJob, Jobs, Setup};
 use crate::lane::{Calls, Lanes};
-use crate::reader::{self, Judged, Position, Row, Selection};
+use crate::reader::{self, ItemsConfig, Judged, Position, Row, Selection};
 use crate::secrets::Secrets;
 use crate::storage::Storages;
 use crate::workflow::{Bound, Workflow};
@@ -140,6 +141,27 @@ fn look_at(row: &Row<'_>, selection: &Selection, bound: &Bound, job: &Arc<dyn An
         Err(error) => failed(key, said(error.to_string())),
         Ok((destination, request)) => PreviewItem { destination, request: request.map(said), ..item(key) },
     }
+}
+
+/// The first items that are none of the damaged ones, at most so many.
+///
+/// # Errors
+/// The source cannot be read.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) async fn first_items(items: &ItemsConfig, shown: &str, most: usize) -> Result<Vec<Value>> {
+    let scratch = Scratch::new()?;
+    let input = reader::freeze(items, &Storages::new("sample"), &scratch.0, shown).await?;
+    let open = input.open(&scratch.0)?;
+    tokio::task::block_in_place(|| {
+        let mut rows = open.rows(Position::START)?;
+        let mut found = Vec::new();
+        while found.len() < most
+            && let Some(row) = rows.next()?
+        {
+            found.extend(row.value().ok());
+        }
+        Ok(found)
+    })
 }
 
 /// A folder for the list that is gone afterwards.

@@ -11,6 +11,7 @@ mod cut;
 mod desk;
 mod discreet;
 mod dry_run;
+mod ending;
 mod feeder;
 mod lane_feeder;
 mod lane_walk;
@@ -35,6 +36,8 @@ mod statuses;
 mod stop;
 mod unknown;
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) use dry_run::first_items;
 pub use dry_run::{Preview, dry_run};
 pub use redrive::Redrive;
 pub use resolve::{Named, Resolution, Resolved};

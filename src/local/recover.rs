@@ -56,7 +56,7 @@ pub(super) fn after_crash(record: &mut Record, marks: &Marks, left: &Left, repea
                     "Worker.Crashed",
                     format!("the process died {crashes} times while the item was in flight, twice with nothing beside it"),
                 )),
-                Repeat::Safe | Repeat::Keyed | Repeat::Steps => continue,
+                Repeat::Safe | Repeat::Keyed | Repeat::Steps | Repeat::Recorded => continue,
             };
             end(db, item, &outcome, crashes)?;
         }

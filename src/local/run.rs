@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::control::Control;
 use super::cut::LANES;
+use super::ending::UNFINISHED;
 use super::record::{Record, set_fact};
 use super::session::GOING_ON;
 use super::state::{Lock, RunFolder, StateFolder};
@@ -240,8 +241,9 @@ pub(super) fn fold(id: &str, record: &Record) -> Result<Report> {
     let stored: StoredWorkflow = record.known_fact("workflow")?;
     let items = record.counts()?;
     let listed = record.fact::<Value>("input")?.is_some();
+    let finished = record.fact::<bool>(UNFINISHED)?.is_none();
     let status = match record.fact("tolerance")? {
-        Some(tolerance) if listed && items.pending == 0 => RunStatus::judge(&items, &tolerance),
+        Some(tolerance) if listed && finished && items.pending == 0 => RunStatus::judge(&items, &tolerance),
         _ => RunStatus::Running,
     };
     let stopped = if status == RunStatus::Running { record.fact("stopped")? } else { None };

@@ -11,6 +11,7 @@ use super::control::Control;
 use super::cut::{Cut, Cutter, LANES, Ordering};
 use super::desk::LocalDesk;
 use super::discreet::Discreet;
+use super::ending::will_finish;
 use super::feeder::{Feeder, Wanted};
 use super::lane_feeder::LaneFeeder;
 use super::map_run::{Batches, MapRun};
@@ -93,6 +94,7 @@ impl Run {
     }
 
     fn begin_session(&mut self) -> Result<i64> {
+        let will = self.kind.finishes && (self.input()?.is_none() || self.record.counts()?.pending > 0);
         Control::at(self.folder.control_path()).begin()?;
         let rates = &self.bound.settings.rate;
         self.record.write("be written", |db| {
@@ -100,6 +102,9 @@ impl Run {
             let number = db.last_insert_rowid();
             db.execute("DELETE FROM facts WHERE name = 'stopped'", [])?;
             set_fact(db, GOING_ON, &number)?;
+            if will {
+                will_finish(db)?;
+            }
             set_fact(db, RATES, rates)?;
             Ok(number)
         })
@@ -112,10 +117,14 @@ impl Run {
         if listed.is_some() && self.record.counts()?.pending == 0 {
             // Nothing to do needs nothing: neither the source nor what the job opens. Only a session that was cut off may have left
             // something where the job writes, which is swept away once it is open; if it cannot be, it is not there to be swept.
-            if let (true, Ok(job)) = (cut_off, self.make_job(&setup)) {
+            self.tell_list(&session, None)?;
+            if self.is_unfinished()? {
+                let job = self.make_job(&setup)?;
+                job.ready().await.map_err(|error| unready(&error))?;
+                self.finish(&job, &session).await?;
+            } else if let (true, Ok(job)) = (cut_off && !self.kind.finishes, self.make_job(&setup)) {
                 let _ = job.ready().await;
             }
-            self.tell_list(&session, None)?;
             return marks.settle().map(|()| None).map_err(|error| self.unwritable(&error));
         }
         let job = self.make_job(&setup)?;
@@ -136,7 +145,10 @@ impl Run {
         self.tell_list(&session, Some(&job))?;
         let marks = Arc::new(marks);
         let discreet = Discreet::new(self.bound.settings.redact.clone(), Arc::clone(&setup.secrets));
-        let why = self.map(session, job, input, Arc::clone(&marks), number, discreet).await?;
+        let why = self.map(&session, Arc::clone(&job), input, Arc::clone(&marks), number, discreet).await?;
+        if !matches!(why, Some(Why::Trouble(_))) && self.is_unfinished()? {
+            self.finish(&job, &session).await?;
+        }
         match (marks.settle(), &why) {
             // The first trouble is the one to tell.
             (Ok(()), _) | (Err(_), Some(Why::Trouble(_))) => Ok(why),
@@ -231,7 +243,7 @@ impl Run {
 
     async fn map(
         &mut self,
-        session: Session,
+        session: &Session,
         job: Arc<dyn AnyJob>,
         input: Input,
         marks: Arc<Marks>,
@@ -253,7 +265,7 @@ impl Run {
         let asked = control.wishes().rates;
         let observer = Arc::clone(&session.observer);
         let permits = Arc::new(HostPermits::shared(settings.rate.with(&asked), &settings.outage, observer));
-        let (recorder, notes) = Recorder::start(Record::open(&path)?, number, stopping, session.observer)?;
+        let (recorder, notes) = Recorder::start(Record::open(&path)?, number, stopping, Arc::clone(&session.observer))?;
         let worker_settings = WorkerSettings {
             workflow: self.workflow.name.as_str().into(),
             run: self.id().into(),
@@ -266,7 +278,7 @@ impl Run {
             permits: Arc::clone(&permits) as _,
         };
         let desk = Arc::new(LocalDesk { marks, one_by_one, notes, stop: stop.clone(), why: Arc::clone(&why), discreet });
-        let feed = self.feed(&input, Wanted { limit: session.limit, only: session.only }, &desk)?;
+        let feed = self.feed(&input, Wanted { limit: session.limit, only: session.only.clone() }, &desk)?;
         let map_run = MapRun {
             worker: Arc::new(Worker::new(&self.kind, job, worker_settings, stop.clone())),
             desk,

@@ -71,6 +71,12 @@ impl Storages {
         Self::with(scratch, S3Client::at(endpoint))
     }
 
+    /// What was given to [`Storages::new`]: of a run, a name that no other run of whatever state folder has.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(crate) fn scratch(&self) -> &str {
+        &self.0.scratch
+    }
+
     fn with(scratch: &str, s3: S3Client) -> Self {
         Self(Arc::new(Shared { scratch: scratch.to_string(), s3, folders: Mutex::default() }))
     }

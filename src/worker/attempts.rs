@@ -259,7 +259,7 @@ impl Worker {
     /// An item that did not come to its own end: failed, unless it may have had an effect that must not be repeated.
     fn cut_off(&self, failure: Failure) -> Outcome {
         match self.repeat {
-            Repeat::Safe | Repeat::Keyed | Repeat::Steps => Outcome::Failed(failure),
+            Repeat::Safe | Repeat::Keyed | Repeat::Steps | Repeat::Recorded => Outcome::Failed(failure),
             Repeat::Unsafe => Outcome::Unknown(failure),
         }
     }

@@ -24,7 +24,7 @@ pub(crate) enum Begun {
     Together(usize),
     /// Each item when it is started.
     Each,
-    /// Not at all: the ledger knows which of its calls were under way.
+    /// Not at all: what was under way is known elsewhere, from the ledger of calls or where it was done.
     Unmarked,
     /// Nothing may be started any more.
     Stopped,

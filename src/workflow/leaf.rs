@@ -74,6 +74,7 @@ fn read_text(text: &str, fields: &Map<String, Value>, base: &Path) -> Result<Val
         Some("fanfold-percent") => said(parse_percent(text).map(|_| same())),
         Some("fanfold-name") => said(name(text).map(|()| same())),
         Some("fanfold-path" | "fanfold-location") => said(absolute(text, base).map(Value::String)),
+        Some("fanfold-database") => database(text, base).map(Value::String),
         Some("fanfold-rate") => said(parse_rate(text).map(|_| same())),
         Some("fanfold-url" | "uri" | "url") => url(text).map(Value::String),
         _ => Ok(same()),
@@ -202,6 +203,28 @@ pub(super) fn absolute(text: &str, base: &Path) -> Result<String, String> {
     path.into_os_string().into_string().map_err(|_| format!("the folder `{}` has a name that is not UTF-8", base.display()))
 }
 
+/// The path of an SQLite file as an absolute one; the URL of another database, without a password, stays.
+fn database(text: &str, base: &Path) -> Result<String, Mismatch> {
+    const PASSWORD: &str = "take it out and set PGPASSWORD, or declare it under `secrets` and write `{{ secrets.NAME }}`";
+    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        let in_front = url::Url::parse(text).is_ok_and(|url| url.password().is_some());
+        if in_front || text.contains("?password=") || text.contains("&password=") {
+            let detail = "the URL has a password in it, which would be shown and stored with the run";
+            return Err(Mismatch { detail: Some(detail.to_string()), hint: Some(PASSWORD.to_string()) });
+        }
+        return Ok(text.to_string());
+    }
+    let path = text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:")).unwrap_or(text);
+    if path.contains("://") {
+        let known = "expected the path of an SQLite file, or `postgres://user@host/database`";
+        return Err(Mismatch::said(format!("`{path}` is no database that is known here: {known}")));
+    }
+    if path.is_empty() {
+        return Err(Mismatch::said("an empty text is no database"));
+    }
+    absolute(path, base).map_err(Mismatch::said)
+}
+
 /// A URL of http or https without a password.
 fn url(text: &str) -> Result<String, Mismatch> {
     // In front of an `@` there may be a password, which is not repeated.
@@ -284,6 +307,7 @@ fn expected_leaf(leaf: Leaf, fields: &Map<String, Value>) -> String {
             Some("fanfold-bytes") => format!("a size{}", example()),
             Some("fanfold-percent") => format!("a percentage{}", example()),
             Some("fanfold-path" | "fanfold-location") => format!("a path{}", example()),
+            Some("fanfold-database") => "a database".to_string(),
             Some("fanfold-rate") => format!("a rate{}", example()),
             Some("fanfold-url" | "uri" | "url") => format!("a URL{}", example()),
             _ => {

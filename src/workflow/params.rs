@@ -52,10 +52,12 @@ pub enum ParamType {
     Path,
     /// An `http` or `https` URL without a password.
     Url,
+    /// An SQLite file of this machine, or the URL of a database, without a password.
+    Database,
 }
 
 impl ParamType {
-    const ALL: [(&'static str, Self); 7] = [
+    const ALL: [(&'static str, Self); 8] = [
         ("text", Self::Text),
         ("integer", Self::Integer),
         ("decimal", Self::Decimal),
@@ -63,6 +65,7 @@ impl ParamType {
         ("date", Self::Date),
         ("path", Self::Path),
         ("url", Self::Url),
+        ("database", Self::Database),
     ];
 
     fn expected(self) -> &'static str {
@@ -74,6 +77,7 @@ impl ParamType {
             Self::Date => "a date such as `2026-11-23`",
             Self::Path => "a path",
             Self::Url => "a URL such as `https://api.example.com`",
+            Self::Database => "a database: the path of an SQLite file, or `postgres://user@host/database`",
         }
     }
 
@@ -85,6 +89,7 @@ impl ParamType {
             Self::Boolean => read(Leaf::Boolean, ""),
             Self::Path => read(Leaf::Text, "fanfold-path"),
             Self::Url => read(Leaf::Text, "fanfold-url"),
+            Self::Database => read(Leaf::Text, "fanfold-database"),
             Self::Date => match read_date(&scalar.text, "YYYY-MM-DD") {
                 Some(_) => Ok(Value::String(scalar.text.clone())),
                 None => Err(Mismatch::default()),
@@ -95,7 +100,7 @@ impl ParamType {
 
     fn takes(self, value: &Value) -> bool {
         match self {
-            Self::Text | Self::Date | Self::Path | Self::Url => value.is_string(),
+            Self::Text | Self::Date | Self::Path | Self::Url | Self::Database => value.is_string(),
             Self::Integer => value.is_u64() || value.is_i64(),
             Self::Decimal => value.is_number(),
             Self::Boolean => value.is_boolean(),

@@ -18,6 +18,8 @@ mod full_disk;
 mod golden;
 mod house;
 mod http_chain;
+mod import_postgres;
+mod import_sqlite;
 mod misbehaviour;
 mod order;
 mod partner;

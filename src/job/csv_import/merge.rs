@@ -1,0 +1,397 @@
+//! [`Merge`]: what was staged is put into the table at the end of the run, in one transaction: of every key the row that came last.
+//!
+//! # Crash safety
+//! Three steps, each of which can be repeated. The merge and a mark of it (a note whose `first` is -1) are one commit. Then what came
+//! of it is put into the run's record: rows that a later one took the place of are skipped, those that the table refused are failed.
+//! Then the run's own table and notes go, or, while there are failed items to redrive, it keeps the keys that are in the table.
+
+use super::config::Mode;
+use super::connection::{Connection, DbError, DbErrorKind, numbers};
+use super::layout::{Layout, literal};
+use super::plan::Plan;
+use super::ranges::Ranges;
+use super::writer;
+use crate::job::{Ending, JobError};
+use crate::outcome::{Failure, Outcome};
+
+/// Outcomes that are amended at once.
+const PAGE: usize = 50_000;
+
+/// States of a staged row. A row that was refused in round `n` has the state `-n`.
+const STAGED: i32 = 0;
+const MERGED: i32 = 1;
+
+/// The end of an import.
+pub(super) struct Merge<'a, C> {
+    pub connection: &'a mut C,
+    pub layout: &'a Layout,
+    pub plan: &'a Plan,
+    pub ending: &'a Ending<'a>,
+}
+
+/// What the mark of a merge says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    /// The table has the rows.
+    Merged,
+    /// More rows were refused than is tolerated: the table is as it was.
+    Kept,
+}
+
+impl Mark {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Merged => "merged",
+            Self::Kept => "kept",
+        }
+    }
+}
+
+impl<C: Connection> Merge<'_, C> {
+    /// Puts in what was staged, amends the record, and tidies up.
+    pub async fn finish(mut self) -> Result<(), JobError> {
+        let redrivable = self.ending.counts().not_done() > 0;
+        if !self.layout.staged {
+            if !redrivable {
+                self.forget().await?;
+            }
+            return Ok(());
+        }
+        let mark = match self.marked().await? {
+            Some(mark) => mark,
+            None => match self.merge().await? {
+                Some(mark) => mark,
+                // Nothing is staged: it is put in already, or there was nothing to put in.
+                None if redrivable => return Ok(()),
+                None => return Ok(self.forget().await?),
+            },
+        };
+        let refused = self.amend_refused().await?;
+        if mark == Mark::Merged {
+            self.amend_replaced().await?;
+        } else {
+            self.tell_kept(refused.len() as u64);
+        }
+        crate::crash::point("after amended");
+        self.tidy(mark, &refused, redrivable || !refused.is_empty()).await?;
+        crate::crash::point("after tidied");
+        Ok(())
+    }
+
+    async fn marked(&mut self) -> Result<Option<Mark>, DbError> {
+        let Layout { batches, run, .. } = self.layout;
+        let rows = self.connection.query(&format!("SELECT items FROM {batches} WHERE run = {run} AND first = -1")).await?;
+        let word = rows.into_iter().next().and_then(|row| row.into_iter().next().flatten());
+        Ok(word.map(|word| if word == Mark::Kept.word() { Mark::Kept } else { Mark::Merged }))
+    }
+
+    /// `None`: the table stays as it is, and so does what was staged.
+    async fn merge(&mut self) -> Result<Option<Mark>, DbError> {
+        let staged = format!("SELECT 1 FROM {} WHERE fanfold_state = {STAGED} LIMIT 1", self.layout.stage);
+        if self.connection.query(&staged).await?.is_empty() {
+            // A replacement by nothing is more likely a mistake than meant.
+            return Ok(None);
+        }
+        if self.plan.mode == Mode::Replace && !self.ending.tolerates(0) {
+            self.tell_kept(0);
+            return Ok(None);
+        }
+        self.connection.execute(C::BEGIN).await?;
+        let merged = self.rounds().await;
+        let refused = match merged {
+            Ok(refused) => refused,
+            Err(error) => {
+                // What went wrong is told, not that it could not be undone.
+                let _ = self.connection.execute("ROLLBACK").await;
+                return Err(error.not_a_row(DbErrorKind::Surroundings));
+            }
+        };
+        if self.plan.mode == Mode::Replace && !self.ending.tolerates(refused.len() as u64) {
+            self.connection.execute("ROLLBACK").await?;
+            self.connection.execute(C::BEGIN).await?;
+            for (item, why) in &refused {
+                self.refuse(*item, 1, why).await?;
+            }
+            return self.commit(Mark::Kept).await.map(Some);
+        }
+        self.commit(Mark::Merged).await.map(Some)
+    }
+
+    async fn commit(&mut self, mark: Mark) -> Result<Mark, DbError> {
+        let Layout { batches, run, .. } = self.layout;
+        self.connection.execute(&format!("INSERT INTO {batches} VALUES ({run}, -1, -1, {})", literal(mark.word()))).await?;
+        self.connection.execute("COMMIT").await.map_err(|error| error.not_a_row(DbErrorKind::Surroundings))?;
+        crate::crash::point("after merged");
+        Ok(mark)
+    }
+
+    /// Puts in the last row of every key; where it is refused, the one before it, and so on.
+    async fn rounds(&mut self) -> Result<Vec<(i64, String)>, DbError> {
+        let Layout { stage, table, .. } = self.layout;
+        let before = self.connection.query(&format!("SELECT 1 FROM {stage} WHERE fanfold_state = {MERGED} LIMIT 1")).await?;
+        let was_merged = !before.is_empty();
+        if self.plan.mode == Mode::Replace && !was_merged {
+            self.connection.execute(&format!("{} {table}", C::EMPTY)).await?;
+        }
+        let mut refused = Vec::new();
+        let mut round = 0;
+        loop {
+            let found = self.round(round, was_merged).await?;
+            if found.is_empty() {
+                return Ok(refused);
+            }
+            refused.extend(found);
+            if self.plan.key.is_empty() {
+                return Ok(refused);
+            }
+            round += 1;
+        }
+    }
+
+    async fn round(&mut self, round: u32, was_merged: bool) -> Result<Vec<(i64, String)>, DbError> {
+        let which = self.which(round);
+        // All of them at once, if they are what the table takes.
+        self.connection.execute("SAVEPOINT fanfold_round").await?;
+        let error = match self.put_in(&which, was_merged).await {
+            Ok(()) => {
+                self.connection.execute("RELEASE SAVEPOINT fanfold_round").await?;
+                return Ok(Vec::new());
+            }
+            Err(error) if error.kind == DbErrorKind::Row => error,
+            Err(error) => return Err(error),
+        };
+        self.connection.execute("ROLLBACK TO SAVEPOINT fanfold_round").await?;
+        // Then in order, by halves of what is left, down to each row that is refused.
+        let items = format!("fanfold_items_{round}");
+        let stage = &self.layout.stage;
+        let make = format!("CREATE TEMPORARY TABLE {items} AS SELECT s.fanfold_item AS item FROM {stage} AS s WHERE {which}");
+        self.connection.execute(&make).await?;
+        self.connection.execute(&format!("CREATE UNIQUE INDEX {items}_index ON {items} (item)")).await?;
+        if round == 0 {
+            let index = format!("CREATE INDEX IF NOT EXISTS {} ON {stage} (fanfold_item)", self.plan.index_name());
+            self.connection.execute(&index).await?;
+        }
+        let all = numbers(self.connection, &format!("SELECT item FROM {items} ORDER BY item")).await?;
+        let mut refused = Vec::new();
+        let mut left = vec![(0, all.len(), Some(error))];
+        while let Some((from, to, known)) = left.pop() {
+            let (Some(first), Some(last)) = (all.get(from), all.get(to.saturating_sub(1))) else { continue };
+            let error = match known {
+                Some(error) => error,
+                None => {
+                    let which = format!("s.fanfold_item IN (SELECT item FROM {items} WHERE item BETWEEN {first} AND {last})");
+                    self.connection.execute("SAVEPOINT fanfold_half").await?;
+                    match self.put_in(&which, was_merged).await {
+                        Ok(()) => {
+                            self.connection.execute("RELEASE SAVEPOINT fanfold_half").await?;
+                            continue;
+                        }
+                        Err(error) if error.kind == DbErrorKind::Row => {
+                            self.connection.execute("ROLLBACK TO SAVEPOINT fanfold_half").await?;
+                            error
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+            };
+            if to - from == 1 {
+                self.refuse(*first, round + 1, &error.text).await?;
+                refused.push((*first, error.text));
+            } else {
+                let middle = from + (to - from) / 2;
+                left.push((middle, to, None));
+                left.push((from, middle, None));
+            }
+        }
+        self.connection.execute(&format!("DROP TABLE {items}")).await?;
+        Ok(refused)
+    }
+
+    /// The staged rows that a round puts in: the last of their key, and in a further round only where the one behind it was refused
+    /// in the one before.
+    fn which(&self, round: u32) -> String {
+        let Layout { stage, keys, .. } = self.layout;
+        let mut which = format!("s.fanfold_state = {STAGED}");
+        if !keys.is_empty() {
+            let keys = keys.join(", ");
+            which.push_str(&format!(
+                " AND s.fanfold_item IN (SELECT max(fanfold_item) FROM {stage} WHERE fanfold_state >= 0 GROUP BY {keys})"
+            ));
+        }
+        if round > 0 {
+            which.push_str(&format!(
+                " AND EXISTS (SELECT 1 FROM {stage} AS r WHERE r.fanfold_state = -{round} AND {})",
+                self.same_key("r", "s")
+            ));
+        }
+        which
+    }
+
+    fn same_key(&self, one: &str, other: &str) -> String {
+        let Layout { keys, key_columns, .. } = self.layout;
+        let same = key_columns.iter().zip(keys).map(|(column, compared)| format!("{one}.{column} = {other}.{compared}"));
+        same.collect::<Vec<_>>().join(" AND ")
+    }
+
+    async fn put_in(&mut self, which: &str, was_merged: bool) -> Result<(), DbError> {
+        let Layout { stage, .. } = self.layout;
+        let own = format!("EXISTS (SELECT 1 FROM {stage} AS m WHERE m.fanfold_state = {MERGED} AND {})", self.same_key("m", "s"));
+        match (self.plan.mode, self.layout.keys.is_empty()) {
+            (_, true) => self.insert(which, false).await,
+            (Mode::Upsert | Mode::Replace, false) => self.insert(which, true).await,
+            // `append` leaves the rows of others alone, and updates those that this run put in before a redrive.
+            (Mode::Append, false) if was_merged => {
+                self.insert(&format!("{which} AND {own}"), true).await?;
+                self.insert(&format!("{which} AND NOT {own}"), false).await
+            }
+            (Mode::Append, false) => self.insert(which, false).await,
+        }
+    }
+
+    async fn insert(&mut self, which: &str, update: bool) -> Result<(), DbError> {
+        let Layout { table, stage, columns, key_columns, .. } = self.layout;
+        let list = |prefix: &str| columns.iter().map(|column| format!("{prefix}{column}")).collect::<Vec<_>>().join(", ");
+        let mut sql = format!(
+            "INSERT INTO {table} ({}) SELECT {} FROM {stage} AS s WHERE {which} ORDER BY s.fanfold_item",
+            list(""),
+            list("s.")
+        );
+        if update {
+            let others: Vec<String> = columns
+                .iter()
+                .filter(|column| !key_columns.contains(column))
+                .map(|column| format!("{column} = excluded.{column}"))
+                .collect();
+            let action = if others.is_empty() { "NOTHING".to_string() } else { format!("UPDATE SET {}", others.join(", ")) };
+            sql.push_str(&format!(" ON CONFLICT ({}) DO {action}", key_columns.join(", ")));
+        }
+        self.connection.execute(&sql).await.map(drop)
+    }
+
+    async fn refuse(&mut self, item: i64, round: u32, why: &str) -> Result<(), DbError> {
+        let sql = format!(
+            "UPDATE {} SET fanfold_state = -{round}, fanfold_note = {} WHERE fanfold_item = {item} AND fanfold_state = {STAGED}",
+            self.layout.stage,
+            literal(&why.replace('\0', ""))
+        );
+        self.connection.execute(&sql).await.map(drop)
+    }
+
+    /// The rows that the table refused are failed.
+    async fn amend_refused(&mut self) -> Result<Vec<u64>, JobError> {
+        let sql = format!("SELECT fanfold_item, fanfold_note FROM {} WHERE fanfold_state < 0 ORDER BY 1", self.layout.stage);
+        let mut refused = Vec::new();
+        let mut outcomes = Vec::new();
+        for row in self.connection.query(&sql).await? {
+            let mut values = row.into_iter();
+            let (Some(Some(item)), Some(note)) = (values.next(), values.next()) else { continue };
+            let Ok(item) = item.parse::<u64>() else { continue };
+            refused.push(item);
+            outcomes.push((item, Outcome::Failed(Failure::new("Database.Constraint", note.unwrap_or_default()))));
+        }
+        for page in outcomes.chunks(PAGE) {
+            self.ending.amend(page.to_vec()).await?;
+        }
+        Ok(refused)
+    }
+
+    /// The rows that a later one of the same key took the place of are skipped.
+    async fn amend_replaced(&mut self) -> Result<(), JobError> {
+        let Layout { stage, keys, .. } = self.layout;
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let named: Vec<String> = self.plan.key.iter().map(|at| format!("`{}`", self.plan.columns[*at].name)).collect();
+        let named = named.join(", ");
+        let grouped: Vec<String> = keys.iter().enumerate().map(|(at, key)| format!("{key} AS key{at}")).collect();
+        let columns = &self.layout.key_columns;
+        let same: Vec<String> = columns
+            .iter()
+            .zip(keys)
+            .enumerate()
+            .map(|(at, (column, key))| {
+                // What follows the name says how the key is compared.
+                format!("w.key{at} = s.{column}{}", key.strip_prefix(column.as_str()).unwrap_or_default())
+            })
+            .collect();
+        let mut after = -1i64;
+        loop {
+            let sql = format!(
+                "SELECT s.fanfold_item, w.item FROM {stage} AS s JOIN (SELECT {}, max(fanfold_item) AS item FROM {stage} \
+                 WHERE fanfold_state >= 0 GROUP BY {}) AS w ON {} WHERE s.fanfold_state >= 0 AND s.fanfold_item < w.item \
+                 AND s.fanfold_item > {after} ORDER BY 1 LIMIT {PAGE}",
+                grouped.join(", "),
+                keys.join(", "),
+                same.join(" AND ")
+            );
+            let rows = self.connection.query(&sql).await?;
+            let mut outcomes = Vec::with_capacity(rows.len());
+            for row in rows {
+                let mut numbers = row.into_iter().map(|value| value.and_then(|value| value.parse::<i64>().ok()));
+                let (Some(Some(item)), Some(Some(by))) = (numbers.next(), numbers.next()) else { continue };
+                after = item;
+                outcomes.push((item.unsigned_abs(), Outcome::Skipped(format!("item {by} comes later and has the same {named}"))));
+            }
+            let last = outcomes.len() < PAGE;
+            if !outcomes.is_empty() {
+                self.ending.amend(outcomes).await?;
+            }
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    fn tell_kept(&self, refused: u64) {
+        let counts = self.ending.counts();
+        let failed = counts.not_done() + refused;
+        self.ending.tell(format!(
+            "`{}` was not replaced: {failed} of {} items failed, which is more than `tolerated_failure`; what was read is kept for a redrive",
+            self.plan.shown(),
+            counts.total
+        ));
+    }
+
+    /// What the run needs no more goes; while there is something to redrive, the rows stay, so that a redriven one finds its place.
+    async fn tidy(&mut self, mark: Mark, refused: &[u64], redrivable: bool) -> Result<(), DbError> {
+        let Layout { stage, batches, run, .. } = self.layout;
+        if !redrivable {
+            return self.forget().await;
+        }
+        self.connection.execute(C::BEGIN).await?;
+        if !refused.is_empty() {
+            self.unwrite(refused).await?;
+        }
+        self.connection.execute(&format!("DELETE FROM {stage} WHERE fanfold_state < 0")).await?;
+        if mark == Mark::Merged {
+            self.connection
+                .execute(&format!("UPDATE {stage} SET fanfold_state = {MERGED} WHERE fanfold_state = {STAGED}"))
+                .await?;
+        }
+        self.connection.execute(&format!("DELETE FROM {batches} WHERE run = {run} AND first = -1")).await?;
+        self.connection.execute("COMMIT").await.map(drop)
+    }
+
+    /// Takes items out of the notes, so that a redrive writes them.
+    async fn unwrite(&mut self, items: &[u64]) -> Result<(), DbError> {
+        let Layout { batches, run, .. } = self.layout;
+        let mut notes: Ranges = writer::notes(self.connection, self.layout, "").await?;
+        items.iter().for_each(|item| notes.remove(*item));
+        self.connection.execute(&format!("DELETE FROM {batches} WHERE run = {run} AND first >= 0")).await?;
+        if let Some((first, last)) = notes.span() {
+            let text = literal(&notes.to_string());
+            self.connection.execute(&format!("INSERT INTO {batches} VALUES ({run}, {first}, {last}, {text})")).await?;
+        }
+        Ok(())
+    }
+
+    async fn forget(&mut self) -> Result<(), DbError> {
+        let Layout { stage, batches, run, staged, .. } = self.layout;
+        self.connection.execute(C::BEGIN).await?;
+        if *staged {
+            self.connection.execute(&format!("DROP TABLE IF EXISTS {stage}")).await?;
+        }
+        self.connection.execute(&format!("DELETE FROM {batches} WHERE run = {run}")).await?;
+        self.connection.execute("COMMIT").await.map(drop)
+    }
+}

@@ -1,0 +1,188 @@
+//! [`Postgres`]: a server of PostgreSQL as a target. Rows go in by binary COPY.
+
+use bytes::Bytes;
+use futures_util::SinkExt;
+use tokio_postgres::{Client, SimpleQueryMessage, Statement};
+
+use super::connection::{Connection, DbError, DbErrorKind};
+use super::layout::{Layout, LiveColumn};
+use super::plan::Plan;
+use super::postgres_connect::{Server, trouble};
+use super::postgres_encode::PostgresEncoder;
+use super::postgres_table;
+use super::rows::Rows;
+use super::target::Driver;
+use crate::job::JobError;
+
+/// What comes in front of rows: a signature, no flags, nothing more.
+const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+
+/// What comes behind them.
+const TRAILER: &[u8] = &[0xff, 0xff];
+
+/// How long one waits for a connection of an earlier session that may still commit.
+const WAIT: &str = "30s";
+
+/// A server of PostgreSQL.
+#[derive(Debug)]
+pub(super) struct Postgres {
+    server: Server,
+    writers: usize,
+}
+
+/// A connection to it.
+pub(super) struct PostgresConnection {
+    client: Client,
+    copy: Option<Statement>,
+    /// Waited for those before it, and keeps those behind it waiting.
+    alone: bool,
+}
+
+impl Postgres {
+    /// Nothing is asked of the network yet.
+    ///
+    /// # Errors
+    /// The URL cannot be read.
+    pub fn new(url: &str, writers: usize) -> Result<Self, JobError> {
+        Ok(Self { server: Server::of(url)?, writers })
+    }
+}
+
+impl Driver for Postgres {
+    type Connection = PostgresConnection;
+    type Encoder = PostgresEncoder;
+
+    fn writers(&self) -> usize {
+        self.writers
+    }
+
+    async fn connect(&self) -> Result<PostgresConnection, DbError> {
+        let client = self.server.connect().await?;
+        let mut connection = PostgresConnection { client, copy: None, alone: false };
+        let settings = format!("SET lock_timeout = '{WAIT}'; SET synchronous_commit = on; SET client_encoding = 'UTF8'");
+        connection.execute(&settings).await?;
+        Ok(connection)
+    }
+
+    async fn ready(&self, connection: &mut PostgresConnection, layout: &Layout, place: usize) -> Result<(), DbError> {
+        let run = &layout.run;
+        // All connections of a run share one lock, and each has one that the next at its place waits for: as long as a connection
+        // that was lost might still commit, nothing that it wrote is written again.
+        connection.query(&format!("SELECT pg_advisory_lock_shared(hashtext({run}), 0)")).await?;
+        if connection.alone {
+            connection.query(&format!("SELECT pg_advisory_unlock(hashtext({run}), 0)")).await?;
+            connection.alone = false;
+        }
+        connection.query(&format!("SELECT pg_advisory_lock(hashtext({run}), {})", place + 1)).await?;
+        let columns = layout.columns.join(", ");
+        let copy = if layout.staged {
+            format!("COPY {} (fanfold_item, fanfold_state, {columns}) FROM STDIN BINARY", layout.stage)
+        } else {
+            format!("COPY {} ({columns}) FROM STDIN BINARY", layout.table)
+        };
+        connection.copy = Some(connection.client.prepare(&copy).await.map_err(|error| trouble(&error))?);
+        Ok(())
+    }
+
+    async fn take_over(&self, connection: &mut PostgresConnection, plan: &Plan) -> Result<(), DbError> {
+        let run = super::layout::literal(&plan.run);
+        connection.query(&format!("SELECT pg_advisory_lock(hashtext({run}), 0)")).await.map_err(|error| match error.kind {
+            DbErrorKind::Transient => {
+                DbError::surroundings(format!("a connection of an earlier session is still at work after {WAIT}: {}", error.text))
+            }
+            _ => error,
+        })?;
+        connection.alone = true;
+        Ok(())
+    }
+
+    async fn lay_out(&self, connection: &mut PostgresConnection, plan: &Plan) -> Result<(Layout, PostgresEncoder), DbError> {
+        postgres_table::lay_out(connection, plan).await.map_err(|error| error.not_a_row(DbErrorKind::Surroundings))
+    }
+
+    async fn look(
+        &self,
+        connection: &mut PostgresConnection,
+        schema: Option<&str>,
+        table: &str,
+    ) -> Result<Vec<LiveColumn>, DbError> {
+        let found = postgres_table::look(connection, &postgres_table::name(schema, table)).await?;
+        Ok(found.into_iter().map(|column| column.live).collect())
+    }
+}
+
+impl Connection for PostgresConnection {
+    const BEGIN: &'static str = "BEGIN; SET CONSTRAINTS ALL IMMEDIATE";
+    const EMPTY: &'static str = "TRUNCATE TABLE";
+
+    async fn execute(&mut self, sql: &str) -> Result<u64, DbError> {
+        let messages = self.client.simple_query(sql).await.map_err(|error| trouble(&error))?;
+        let done = |message: &SimpleQueryMessage| match message {
+            SimpleQueryMessage::CommandComplete(rows) => Some(*rows),
+            _ => None,
+        };
+        Ok(messages.iter().rev().find_map(done).unwrap_or(0))
+    }
+
+    async fn query(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, DbError> {
+        let messages = self.client.simple_query(sql).await.map_err(|error| trouble(&error))?;
+        let row = |message: SimpleQueryMessage| match message {
+            SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|at| row.get(at).map(str::to_string)).collect()),
+            _ => None,
+        };
+        Ok(messages.into_iter().filter_map(row).collect())
+    }
+
+    /// All at once if they are what the table takes. If not, the server says at which row it stopped, or the row is found by halves;
+    /// always in order, so that of rows that exclude one another the first one stays.
+    async fn load(&mut self, rows: &Rows) -> Result<Vec<(usize, String)>, DbError> {
+        let mut refused = Vec::new();
+        let mut left = vec![(0, rows.len())];
+        while let Some((from, to)) = left.pop() {
+            self.execute("SAVEPOINT fanfold_rows").await?;
+            let error = match self.copy(rows.bytes(from..to)).await {
+                Ok(()) => {
+                    self.execute("RELEASE SAVEPOINT fanfold_rows").await?;
+                    continue;
+                }
+                Err(error) if error.kind == DbErrorKind::Row => error,
+                Err(error) => return Err(error),
+            };
+            self.execute("ROLLBACK TO SAVEPOINT fanfold_rows").await?;
+            if to - from == 1 {
+                refused.push((from, error.text));
+                continue;
+            }
+            match error.row.map(|row| from + row).filter(|row| *row < to) {
+                Some(row) => {
+                    left.push((row + 1, to));
+                    left.push((row, row + 1));
+                    left.push((from, row));
+                }
+                None => {
+                    let middle = from + (to - from) / 2;
+                    left.push((middle, to));
+                    left.push((from, middle));
+                }
+            }
+            left.retain(|(from, to)| from < to);
+        }
+        refused.sort_unstable();
+        Ok(refused)
+    }
+}
+
+impl PostgresConnection {
+    async fn copy(&self, rows: &[u8]) -> Result<(), DbError> {
+        let statement = self.copy.as_ref().ok_or_else(|| DbError::surroundings("the connection was not made ready"))?;
+        let sink = self.client.copy_in::<_, Bytes>(statement).await.map_err(|error| trouble(&error))?;
+        let mut sink = std::pin::pin!(sink);
+        let sent = async {
+            sink.send(Bytes::from_static(HEADER)).await?;
+            sink.send(Bytes::copy_from_slice(rows)).await?;
+            sink.send(Bytes::from_static(TRAILER)).await?;
+            sink.finish().await
+        };
+        sent.await.map(drop).map_err(|error| trouble(&error))
+    }
+}

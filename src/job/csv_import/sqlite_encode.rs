@@ -1,0 +1,176 @@
+//! [`SqliteEncoder`]: values as SQLite keeps them. Nothing is kept that it would change.
+
+use rusqlite::types::ValueRef;
+
+use super::cell::{Cell, write_date};
+use super::target::Encode;
+
+/// What a column of SQLite makes of what is put into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Affinity {
+    Text,
+    Numeric,
+    Integer,
+    Real,
+    /// Nothing: it keeps what it is given.
+    None,
+}
+
+/// The most digits of a number that comes back from a float as it was.
+const FLOAT_DIGITS: u32 = 15;
+
+impl Affinity {
+    /// Of a declared type, by SQLite's own rules.
+    pub fn of(declared: &str) -> Self {
+        let upper = declared.to_ascii_uppercase();
+        let has = |part: &str| upper.contains(part);
+        if has("INT") {
+            Self::Integer
+        } else if has("CHAR") || has("CLOB") || has("TEXT") {
+            Self::Text
+        } else if has("BLOB") || upper.is_empty() || upper == "ANY" {
+            Self::None
+        } else if has("REAL") || has("FLOA") || has("DOUB") {
+            Self::Real
+        } else {
+            Self::Numeric
+        }
+    }
+}
+
+/// The table's columns.
+#[derive(Debug)]
+pub(super) struct SqliteEncoder {
+    pub columns: Vec<(Affinity, bool)>,
+}
+
+const NULL: u8 = 0;
+const INTEGER: u8 = 1;
+const REAL: u8 = 2;
+const TEXT: u8 = 3;
+const BLOB: u8 = 4;
+
+impl Encode for SqliteEncoder {
+    fn begin(&self, _: u64, _: &mut Vec<u8>) {}
+
+    fn cell(&self, column: usize, cell: &Cell<'_>, out: &mut Vec<u8>) -> Result<(), String> {
+        let (affinity, not_null) = self.columns[column];
+        match cell {
+            Cell::Null if not_null => return Err("has no value, and the table wants one (NOT NULL)".to_string()),
+            Cell::Null => out.push(NULL),
+            Cell::Integer(number) => {
+                out.push(INTEGER);
+                out.extend_from_slice(&number.to_le_bytes());
+            }
+            Cell::Boolean(is) => {
+                out.push(INTEGER);
+                out.extend_from_slice(&i64::from(*is).to_le_bytes());
+            }
+            Cell::Float(number) if number.is_nan() => return Err("not a number, which SQLite cannot keep".to_string()),
+            Cell::Float(number) => {
+                out.push(REAL);
+                out.extend_from_slice(&number.to_le_bytes());
+            }
+            Cell::Decimal(number) => {
+                let exact = matches!(affinity, Affinity::Text | Affinity::None);
+                if !exact && number.digits() > FLOAT_DIGITS && !(affinity != Affinity::Real && number.integer().is_some()) {
+                    return Err(format!(
+                        "more than the {FLOAT_DIGITS} digits that SQLite keeps in a column of this type; one of type TEXT keeps all"
+                    ));
+                }
+                text(out, &number.to_string());
+            }
+            Cell::Text(value) => text(out, value),
+            Cell::Date(days) => {
+                let mut value = String::with_capacity(10);
+                write_date(&mut value, *days);
+                text(out, &value);
+            }
+            Cell::Timestamp(moment) => text(out, &moment.text()),
+            Cell::Uuid(uuid) => text(out, &uuid_text(*uuid)),
+            Cell::Bytes(bytes) => {
+                out.push(BLOB);
+                blob(out, bytes);
+            }
+            Cell::Array(cells) => {
+                let values: Vec<serde_json::Value> = cells.iter().map(json).collect();
+                text(out, &serde_json::Value::Array(values).to_string());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn text(out: &mut Vec<u8>, value: &str) {
+    out.push(TEXT);
+    blob(out, value.as_bytes());
+}
+
+fn blob(out: &mut Vec<u8>, bytes: &[u8]) {
+    // No value is longer than a row, and no row longer than 8 MiB.
+    out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
+fn uuid_text(uuid: u128) -> String {
+    let hex = format!("{uuid:032x}");
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+/// An element of an array, as JSON: what JSON cannot keep exactly is a text.
+fn json(cell: &Cell<'_>) -> serde_json::Value {
+    use serde_json::Value;
+    match cell {
+        Cell::Null | Cell::Array(_) => Value::Null,
+        Cell::Integer(number) => Value::from(*number),
+        Cell::Float(number) => Value::from(*number),
+        Cell::Boolean(is) => Value::from(*is),
+        Cell::Decimal(number) => Value::from(number.to_string()),
+        Cell::Text(text) => Value::from(text.as_ref()),
+        Cell::Date(days) => {
+            let mut text = String::new();
+            write_date(&mut text, *days);
+            Value::from(text)
+        }
+        Cell::Timestamp(moment) => Value::from(moment.text()),
+        Cell::Uuid(uuid) => Value::from(uuid_text(*uuid)),
+        Cell::Bytes(bytes) => Value::from(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+    }
+}
+
+/// The values of a row, as they were written.
+pub(super) struct Values<'a>(&'a [u8]);
+
+impl<'a> Values<'a> {
+    pub fn of(row: &'a [u8]) -> Self {
+        Self(row)
+    }
+
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (bytes, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*bytes)
+    }
+
+    fn run(&mut self) -> Option<&'a [u8]> {
+        let length = u32::from_le_bytes(self.take()?) as usize;
+        let (bytes, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = ValueRef<'a>;
+
+    fn next(&mut self) -> Option<ValueRef<'a>> {
+        let [tag] = self.take()?;
+        Some(match tag {
+            INTEGER => ValueRef::Integer(i64::from_le_bytes(self.take()?)),
+            REAL => ValueRef::Real(f64::from_le_bytes(self.take()?)),
+            TEXT => ValueRef::Text(self.run()?),
+            BLOB => ValueRef::Blob(self.run()?),
+            _ => ValueRef::Null,
+        })
+    }
+}

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Starts PostgreSQL 15 on 127.0.0.1 for as long as the tests that need it run, and runs them. Debian's packages are installed if they are
+# not there. Everything is in a folder of its own that is gone afterwards.
+#
+#   tests/engines.sh                    the tests
+#   tests/engines.sh COMMAND [ARG…]     another command, with FANFOLD_TEST_POSTGRES and FANFOLD_TEST_POSTGRES_RESTART set
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+bin=/usr/lib/postgresql/15/bin
+if ! [ -x $bin/initdb ]; then
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql-15 >/dev/null
+fi
+
+folder=$(mktemp -d)
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+as() { "$@"; }
+if [ "$(id -u)" = 0 ]; then
+  # PostgreSQL does not run as root.
+  chown postgres "$folder"
+  as() { setpriv --reuid=postgres --regid=postgres --init-groups "$@"; }
+fi
+chmod 755 "$folder"
+as $bin/initdb -D "$folder/data" -U fanfold -A trust -E UTF8 --locale=C.UTF-8 >"$folder/init.log"
+cat >>"$folder/data/postgresql.conf" <<END
+listen_addresses = '127.0.0.1'
+port = $port
+unix_socket_directories = ''
+max_wal_size = '8GB'
+shared_buffers = '512MB'
+autovacuum = off
+END
+cat >"$folder/restart" <<END
+#!/bin/sh
+exec $([ "$(id -u)" = 0 ] && echo setpriv --reuid=postgres --regid=postgres --init-groups) $bin/pg_ctl -D "$folder/data" -l "$folder/log" -w -m fast restart
+END
+chmod 755 "$folder/restart"
+trap 'as $bin/pg_ctl -D "$folder/data" -m immediate stop >/dev/null 2>&1 || true; rm -rf "$folder"' EXIT
+as $bin/pg_ctl -D "$folder/data" -l "$folder/log" -w start >/dev/null
+
+export PATH="$bin:$PATH"
+export FANFOLD_TEST_POSTGRES="postgres://fanfold@127.0.0.1:$port"
+export FANFOLD_TEST_POSTGRES_RESTART="$folder/restart"
+export FANFOLD_TEST_POSTGRES_DATA="$folder/data"
+if [ $# -gt 0 ]; then "$@"; else cargo test --test suite import_postgres -- --ignored --skip two_hundred; fi
