@@ -175,7 +175,6 @@ fn guess_of_texts(texts: &[&str]) -> Vec<Option<String>> {
                 };
             }
         }
-        return vec![None];
     }
     if texts.iter().all(|text| matches!(text.to_lowercase().as_str(), "true" | "false" | "yes" | "no")) {
         return vec![of(Kind::Boolean)];
