@@ -45,6 +45,11 @@ impl RowBlock {
         self.indexes.is_empty()
     }
 
+    /// How many bytes the texts of the fields are, and where they end.
+    pub fn size(&self) -> usize {
+        self.text.len() + 4 * self.ends.len()
+    }
+
     /// The index of the item that the row is, from 0.
     ///
     /// # Panics

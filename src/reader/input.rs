@@ -41,6 +41,9 @@ pub struct Input {
     pub(super) repairs: Option<String>,
 }
 
+/// The number of items before they were counted.
+pub(super) const UNCOUNTED: u64 = u64::MAX;
+
 /// What the file is made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -169,6 +172,16 @@ impl Input {
         self.count
     }
 
+    /// Whether it is known how many items there are.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.count != UNCOUNTED
+    }
+
+    /// The same once its items were counted.
+    pub(crate) fn with_count(&self, count: u64) -> Self {
+        Self { count, ..self.clone() }
+    }
+
     /// Whether `limit` cut it off: there is more in the source that is not read.
     pub fn is_cut(&self) -> bool {
         self.cut
@@ -282,8 +295,9 @@ impl OpenInput {
     /// The file is gone or has changed since it was frozen.
     pub fn rows(&self, from: Position) -> Result<Rows> {
         let (file, _) = self.file()?;
-        let from = if from.offset < self.0.input.start { Position { index: 0, offset: self.0.input.start } } else { from };
-        Rows::new(self.clone(), file, from, Some(self.0.input.count))
+        let input = &self.0.input;
+        let from = if from.offset < input.start { Position { index: 0, offset: input.start } } else { from };
+        Rows::new(self.clone(), file, from, input.is_counted().then_some(input.count))
     }
 
     /// Reads single records by their positions: for a thread that may block.

@@ -158,7 +158,7 @@ impl Job for CsvImport {
         };
         let block = attempt.block();
         let fields = self.fields(block);
-        let mut rows = Rows::default();
+        let mut rows = Rows::with_capacity(attempt.rows().len(), block.size());
         let mut again = attempt.number() > 1;
         let mut failed = Vec::new();
         for row in attempt.rows() {
@@ -224,9 +224,14 @@ impl CsvImport {
         encoder.begin(block.index(row), out);
         let mut item = None;
         for ((at, column), field) in self.plan.columns.iter().enumerate().zip(fields) {
+            let text = if let Field::At(number) = field { block.field(row, *number) } else { None };
+            // Most texts are kept as they are: nothing is made of them.
+            if text.is_some_and(|text| column.keeps(text) && encoder.text(at, text, out)) {
+                continue;
+            }
             let take = |cell: &Cell<'_>| self.take(encoder, at, cell, out);
             let taken = match field {
-                Field::At(number) => column.field(block.field(row, *number), take),
+                Field::At(_) => column.field(text, take),
                 Field::Expression | Field::Absent => {
                     let item = item.get_or_insert_with(|| block.value(row));
                     column.value(item, &Scope::params(attempt.params()).with_item(item), take)

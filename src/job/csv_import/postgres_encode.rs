@@ -54,6 +54,10 @@ impl Encode for PostgresEncoder {
         }
     }
 
+    fn text(&self, column: usize, text: &str, out: &mut Vec<u8>) -> bool {
+        matches!(self.columns[column].0, PgType::Text(None)) && plain(text, out).is_ok()
+    }
+
     fn cell(&self, column: usize, cell: &Cell<'_>, out: &mut Vec<u8>) -> Result<(), String> {
         let (kind, not_null) = &self.columns[column];
         if *cell == Cell::Null && *not_null {
