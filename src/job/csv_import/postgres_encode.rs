@@ -54,8 +54,15 @@ impl Encode for PostgresEncoder {
         }
     }
 
-    fn text(&self, column: usize, text: &str, out: &mut Vec<u8>) -> bool {
-        matches!(self.columns[column].0, PgType::Text(None)) && plain(text, out).is_ok()
+    fn keeps_texts(&self, column: usize) -> bool {
+        matches!(self.columns[column].0, PgType::Text(None))
+    }
+
+    fn text(&self, text: &str, has_nul: bool, out: &mut Vec<u8>) -> bool {
+        if !has_nul {
+            field(out, text.as_bytes());
+        }
+        !has_nul
     }
 
     fn cell(&self, column: usize, cell: &Cell<'_>, out: &mut Vec<u8>) -> Result<(), String> {

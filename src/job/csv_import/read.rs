@@ -191,16 +191,16 @@ fn is_short_decimal(text: &[u8]) -> bool {
 fn uuid(text: &str) -> Option<u128> {
     let text = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or(text);
     let bytes = text.as_bytes();
-    let groups: &[std::ops::Range<usize>] = match bytes.len() {
-        32 => &[0..32],
-        36 if [8, 13, 18, 23].iter().all(|at| bytes[*at] == b'-') => &[0..8, 9..13, 14..18, 19..23, 24..36],
+    let groups: &[(usize, usize)] = match bytes.len() {
+        32 => &[(0, 32)],
+        36 if [8, 13, 18, 23].iter().all(|at| bytes[*at] == b'-') => &[(0, 8), (9, 13), (14, 18), (19, 23), (24, 36)],
         _ => return None,
     };
     let mut number = 0u128;
-    for group in groups {
+    for (from, to) in groups {
         let (mut part, mut wrong) = (0u64, false);
         // At most 16 digits are looked at before they are put behind the others.
-        for digits in bytes[group.clone()].chunks(16) {
+        for digits in bytes[*from..*to].chunks(16) {
             for digit in digits {
                 let value = HEX[usize::from(*digit)];
                 wrong |= value > 15;
