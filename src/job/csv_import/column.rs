@@ -247,7 +247,7 @@ fn of_kind(kind: Kind, settings: &ColumnSettings, at: &dyn Fn(&str) -> String) -
             _ => Err(wrong("bytes are written in one way: expected `hex` or `base64`".to_string())),
         },
         Kind::Enum => {
-            if formats.first().is_some() {
+            if !formats.is_empty() {
                 return Err(wrong("`enum` has no formats".to_string()));
             }
             match settings.values.clone().filter(|values| !values.is_empty()) {

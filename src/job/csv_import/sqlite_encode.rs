@@ -113,8 +113,7 @@ fn blob(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 fn uuid_text(uuid: u128) -> String {
-    let hex = format!("{uuid:032x}");
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    uuid::Uuid::from_u128(uuid).to_string()
 }
 
 /// An element of an array, as JSON: what JSON cannot keep exactly is a text.
@@ -134,7 +133,7 @@ fn json(cell: &Cell<'_>) -> serde_json::Value {
         }
         Cell::Timestamp(moment) => Value::from(moment.text()),
         Cell::Uuid(uuid) => Value::from(uuid_text(*uuid)),
-        Cell::Bytes(bytes) => Value::from(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+        Cell::Bytes(bytes) => Value::from(hex::encode(bytes)),
     }
 }
 
