@@ -43,4 +43,4 @@ export PATH="$bin:$PATH"
 export FANFOLD_TEST_POSTGRES="postgres://fanfold@127.0.0.1:$port"
 export FANFOLD_TEST_POSTGRES_RESTART="$folder/restart"
 export FANFOLD_TEST_POSTGRES_DATA="$folder/data"
-if [ $# -gt 0 ]; then "$@"; else cargo test --test suite import_postgres -- --ignored --skip two_hundred; fi
+if [ $# -gt 0 ]; then "$@"; else cargo test --test suite import_postgres:: -- --ignored --skip two_hundred; fi
