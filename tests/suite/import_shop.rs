@@ -104,7 +104,9 @@ impl Shop {
     /// What fanfold left beside the tables, but for the empty table of notes.
     pub fn left_behind(&self) -> String {
         let tables = match self.is_postgres() {
-            true => "SELECT relname FROM pg_class WHERE relname LIKE 'fanfold%' AND relkind = 'r' AND relname <> 'fanfold_batches'",
+            true => {
+                "SELECT relname FROM pg_class WHERE relname LIKE 'fanfold%' AND relkind = 'r' AND relname <> 'fanfold_batches'"
+            }
             false => "SELECT name FROM sqlite_schema WHERE name LIKE 'fanfold%' AND type = 'table' AND name <> 'fanfold_batches'",
         };
         format!("{}{}", self.sql(tables), self.sql("SELECT run FROM fanfold_batches"))

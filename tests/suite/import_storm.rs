@@ -85,9 +85,18 @@ fn is_in_the_middle(shop: &Shop, rows: usize) -> bool {
 }
 
 /// A crash at this point, at the nth time that it is passed; then the run is resumed to its end.
-fn crashed(make: fn() -> Shop, mode: &str, failing: bool, point: Option<(&str, u32)>) -> Option<(Value, Value, (String, String))> {
+fn crashed(
+    make: fn() -> Shop,
+    mode: &str,
+    failing: bool,
+    point: Option<(&str, u32)>,
+) -> Option<(Value, Value, (String, String))> {
     let shop = make();
-    let rows = if failing { "id,name,amount\n1,a,1\n2,b,2\n1,c,3\n3,d,x\n2,e,500\n4,f,4\n" } else { "id,name,amount\n1,a,1\n2,b,2\n1,c,3\n3,d,7\n" };
+    let rows = if failing {
+        "id,name,amount\n1,a,1\n2,b,2\n1,c,3\n3,d,x\n2,e,500\n4,f,4\n"
+    } else {
+        "id,name,amount\n1,a,1\n2,b,2\n1,c,3\n3,d,7\n"
+    };
     // Without a key a value that comes again is a row of its own.
     let key = if mode == "append" || mode == "replace" { "" } else { "conflict_key: [id]\n" };
     let (mode, key) = if mode == "append with a key" { ("append", "conflict_key: [id]\n") } else { (mode, key) };
@@ -112,7 +121,10 @@ fn crashed(make: fn() -> Shop, mode: &str, failing: bool, point: Option<(&str, u
         }
     }
     let report = shop.stage.finished(0, &["run", "import.yaml", "--as", "a"]);
-    shop.import(&job("{ type: decimal, value: \"{{ 9 if item.amount == 'x' or item.amount == '500' else item.amount }}\" }"), settings);
+    shop.import(
+        &job("{ type: decimal, value: \"{{ 9 if item.amount == 'x' or item.amount == '500' else item.amount }}\" }"),
+        settings,
+    );
     let redriven = shop.stage.finished(0, &["redrive", "a", "--accept"]);
     assert_eq!(shop.left_behind(), "", "{mode} {point:?}");
     Some((report["items"].clone(), redriven["items"].clone(), state(&shop)))
@@ -159,7 +171,7 @@ fn crashes(make: fn() -> Shop) {
 #[test]
 fn an_import_that_is_killed_again_and_again_comes_out_the_same() {
     for mode in MODES {
-        storm(Shop::sqlite, mode, 10, 4_000);
+        storm(Shop::sqlite, mode, 10, 20_000);
     }
 }
 
@@ -183,7 +195,7 @@ mod import_postgres {
     #[ignore = "needs PostgreSQL"]
     fn an_import_that_is_killed_again_and_again_comes_out_the_same() {
         for mode in MODES {
-            storm(Shop::postgres, mode, 15, 6_000);
+            storm(Shop::postgres, mode, 15, 20_000);
         }
     }
 

@@ -22,6 +22,7 @@ mod import_postgres;
 mod import_shop;
 mod import_sqlite;
 mod import_storm;
+mod import_values;
 mod misbehaviour;
 mod order;
 mod partner;

@@ -83,7 +83,18 @@ impl Driver for Postgres {
             connection.query(&format!("SELECT pg_advisory_unlock(hashtext({run}), 0)")).await?;
             connection.alone = false;
         }
-        connection.query(&format!("SELECT pg_advisory_lock(hashtext({run}), {})", place + 1)).await?;
+        let own = place + 1;
+        let free = connection.query(&format!("SELECT pg_try_advisory_lock(hashtext({run}), {own})")).await?;
+        if !matches!(free.first().map(Vec::as_slice), Some([Some(yes)]) if yes == "t") {
+            // The server may take hours to see that a network was cut. Whoever may not tell it so waits.
+            let end = format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = {own} AND objsubid = 2 \
+                 AND classid::bigint = hashtext({run})::bigint & 4294967295 \
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            );
+            let _ = connection.query(&end).await;
+            connection.query(&format!("SELECT pg_advisory_lock(hashtext({run}), {own})")).await?;
+        }
         let columns = layout.columns.join(", ");
         let copy = if layout.staged {
             format!("COPY {} (fanfold_item, fanfold_state, {columns}) FROM STDIN BINARY", layout.stage)
