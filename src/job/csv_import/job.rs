@@ -159,7 +159,7 @@ impl Job for CsvImport {
         let block = attempt.block();
         let fields = self.fields(block, target.encoder());
         let has_nul = block.has_nul();
-        let mut rows = Rows::with_capacity(attempt.rows().len(), block.size());
+        let mut rows = Rows::with_capacity(attempt.rows().len(), block.size() * 3 / 2);
         let mut again = attempt.number() > 1;
         let mut failed = Vec::new();
         for row in attempt.rows() {

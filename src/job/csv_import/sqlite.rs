@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::ffi::SQLITE_CONSTRAINT_TRIGGER;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection as Db, ErrorCode, OpenFlags, ToSql};
 
@@ -157,8 +158,10 @@ impl Connection for SqliteConnection {
                 bound = bound.and_then(|()| bind(value));
             }
             if let Err(error) = bound.and_then(|()| statement.raw_execute()) {
+                // A trigger that raises FAIL leaves the row that it refuses: only a transaction that is undone is rid of it.
+                let by_trigger = error.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_CONSTRAINT_TRIGGER);
                 let error = trouble(&self.shown, &error);
-                if error.kind != super::connection::DbErrorKind::Row || self.db.is_autocommit() {
+                if error.kind != super::connection::DbErrorKind::Row || self.db.is_autocommit() || by_trigger {
                     return Err(error);
                 }
                 refused.push((row, error.text));

@@ -139,7 +139,7 @@ fn json(cell: &Cell<'_>) -> serde_json::Value {
         Cell::Date(days) => Value::from(written(|out| write_date(out, *days))),
         Cell::Timestamp(moment) => Value::from(written(|out| moment.write(out))),
         Cell::Uuid(uuid) => Value::from(written(|out| write_uuid(out, *uuid))),
-        Cell::Bytes(bytes) => Value::from(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+        Cell::Bytes(bytes) => Value::from(hex::encode(bytes)),
     }
 }
 
