@@ -20,6 +20,7 @@ mod house;
 mod http_chain;
 mod import_postgres;
 mod import_sqlite;
+mod inventory;
 mod misbehaviour;
 mod order;
 mod partner;
