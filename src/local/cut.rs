@@ -70,6 +70,11 @@ impl Cutter {
         item_bytes.saturating_add(ENVELOPE) <= self.max_bytes
     }
 
+    /// Whether so many items may be one batch.
+    pub fn takes(&self, items: u32) -> bool {
+        items <= self.max_items
+    }
+
     pub fn max_bytes(&self) -> usize {
         self.max_bytes
     }
@@ -134,7 +139,7 @@ impl Cut<'_> {
         let mut insert = db.prepare("INSERT INTO batches (first, count, position) VALUES (?1, ?2, ?3)")?;
         let mut open: Option<(u64, u64, u32)> = None;
         self.each(|row, value| {
-            let new = cut.begins_new(row.json_len());
+            let new = cut.begins_new(row.json_len_at_most());
             match &mut open {
                 Some((first, offset, count)) if new => {
                     insert.execute(params![*first as i64, *count, *offset as i64])?;

@@ -307,7 +307,7 @@ impl Run {
         let input = input.open(self.folder.path())?;
         let (stop, desk) = (desk.stop.clone(), Arc::clone(desk));
         let Some(order) = &settings.order else {
-            let feeder = Feeder { record, input, ready, wanted, desk, stop };
+            let feeder = Feeder { record, input, ready, wanted, desk, stop, takes_rows: self.kind.takes_rows };
             return Ok(Box::new(move |batches| feeder.feed(batches)));
         };
         let source = Source {

@@ -16,6 +16,7 @@ use super::parts::{Part, part_of};
 use super::repairs::Repairs;
 use super::rows::{Position, RECORD_LIMIT, Rows, SingleRows};
 use super::split::Rule;
+use crate::row_block::RowBlock;
 use crate::{Error, Result};
 
 /// A source frozen at the start of a run: what its items are read from, and which version of it. Small; a part of the record.
@@ -301,6 +302,11 @@ impl OpenInput {
     pub fn single_rows(&self) -> Result<SingleRows> {
         let (file, _) = self.file()?;
         SingleRows::new(self.clone(), file)
+    }
+
+    /// An empty block for rows of this source, with room for so many; `None` if it is no CSV file.
+    pub(crate) fn block(&self, rows: usize, bytes: usize) -> Option<RowBlock> {
+        self.table().map(|table| table.block(rows, bytes))
     }
 
     /// Reads everything there is, to count it.

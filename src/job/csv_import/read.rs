@@ -118,8 +118,11 @@ fn integer(formats: &[NumberFormat], text: &str) -> Result<i64, String> {
 fn float(text: &str) -> Result<f64, String> {
     // What Rust reads beside digits: `inf`, `NaN` and their like, which are numbers of PostgreSQL as well.
     let number: f64 = text.parse().map_err(|_| "not a number".to_string())?;
+    if number.is_finite() {
+        return Ok(number);
+    }
     let said_so = text.bytes().any(|byte| byte.is_ascii_alphabetic() && !matches!(byte, b'e' | b'E'));
-    if number.is_finite() || said_so { Ok(number) } else { Err("too large for a float".to_string()) }
+    if said_so { Ok(number) } else { Err("too large for a float".to_string()) }
 }
 
 fn time<T>(formats: &[TimeFormat], text: &str, take: impl Fn(Written) -> Option<T>) -> Result<T, String> {

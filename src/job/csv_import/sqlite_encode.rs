@@ -2,7 +2,7 @@
 
 use rusqlite::types::ValueRef;
 
-use super::cell::{Cell, write_date};
+use super::cell::{Cell, write_date, write_uuid, written};
 use super::target::Encode;
 
 /// What a column of SQLite makes of what is put into it.
@@ -78,16 +78,12 @@ impl Encode for SqliteEncoder {
                         "more than the {FLOAT_DIGITS} digits that SQLite keeps in a column of this type; one of type TEXT keeps all"
                     ));
                 }
-                text(out, &number.to_string());
+                text_by(out, |out| number.write(out));
             }
             Cell::Text(value) => text(out, value),
-            Cell::Date(days) => {
-                let mut value = String::with_capacity(10);
-                write_date(&mut value, *days);
-                text(out, &value);
-            }
-            Cell::Timestamp(moment) => text(out, &moment.text()),
-            Cell::Uuid(uuid) => text(out, &uuid_text(*uuid)),
+            Cell::Date(days) => text_by(out, |out| write_date(out, *days)),
+            Cell::Timestamp(moment) => text_by(out, |out| moment.write(out)),
+            Cell::Uuid(uuid) => text_by(out, |out| write_uuid(out, *uuid)),
             Cell::Bytes(bytes) => {
                 out.push(BLOB);
                 blob(out, bytes);
@@ -112,9 +108,13 @@ fn blob(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-fn uuid_text(uuid: u128) -> String {
-    let hex = format!("{uuid:032x}");
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+/// A text whose length is known once it is written.
+fn text_by(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    out.extend_from_slice(&[TEXT, 0, 0, 0, 0]);
+    let begin = out.len();
+    write(out);
+    let length = (out.len() - begin) as u32;
+    out[begin - 4..begin].copy_from_slice(&length.to_le_bytes());
 }
 
 /// An element of an array, as JSON: what JSON cannot keep exactly is a text.
@@ -125,15 +125,11 @@ fn json(cell: &Cell<'_>) -> serde_json::Value {
         Cell::Integer(number) => Value::from(*number),
         Cell::Float(number) => Value::from(*number),
         Cell::Boolean(is) => Value::from(*is),
-        Cell::Decimal(number) => Value::from(number.to_string()),
+        Cell::Decimal(number) => Value::from(written(|out| number.write(out))),
         Cell::Text(text) => Value::from(text.as_ref()),
-        Cell::Date(days) => {
-            let mut text = String::new();
-            write_date(&mut text, *days);
-            Value::from(text)
-        }
-        Cell::Timestamp(moment) => Value::from(moment.text()),
-        Cell::Uuid(uuid) => Value::from(uuid_text(*uuid)),
+        Cell::Date(days) => Value::from(written(|out| write_date(out, *days))),
+        Cell::Timestamp(moment) => Value::from(written(|out| moment.write(out))),
+        Cell::Uuid(uuid) => Value::from(written(|out| write_uuid(out, *uuid))),
         Cell::Bytes(bytes) => Value::from(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
     }
 }
