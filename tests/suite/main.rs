@@ -26,6 +26,7 @@ mod import_sqlite;
 mod import_storm;
 mod import_trouble;
 mod import_values;
+mod inventory;
 mod misbehaviour;
 mod order;
 mod partner;
