@@ -13,6 +13,8 @@ mod csv;
 mod csv_damage;
 mod csv_sources;
 mod cut;
+mod definition;
+mod definition_rules;
 mod failed_csv;
 mod full_disk;
 mod golden;

@@ -13,7 +13,7 @@ use super::plan::Plan;
 use super::rows::Rows;
 use super::target::Target;
 use crate::expression::{Params, Scope};
-use crate::job::{Attempt, ConfigError, Ending, Job, JobError, Repeat, Setup, Within};
+use crate::job::{Attempt, ConfigError, Ending, Fleet, Job, JobError, Repeat, Setup, Within};
 
 /// Imports rows into a table. See [`CsvImportConfig`].
 pub struct CsvImport {
@@ -82,6 +82,10 @@ impl Job for CsvImport {
 
     fn check(config: &CsvImportConfig, _: &Within) -> Result<(), ConfigError> {
         config.check()
+    }
+
+    fn fleet(config: &CsvImportConfig) -> Result<Fleet, ConfigError> {
+        config.fleet()
     }
 
     fn new(config: CsvImportConfig, setup: &Setup) -> Result<Self, ConfigError> {
