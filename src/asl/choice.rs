@@ -78,7 +78,7 @@ impl Checker {
             if !choice.has("Next") {
                 self.tell(rule::CHOICE_NEXT, choice.at, format!("{of} has no `Next`")).hint("add the name of a state");
             }
-            if around.jsonata { self.condition(choice, &of, around) } else { self.comparison(choice, &of, around, true) }
+            if around.jsonata { self.condition(choice, &of, around) } else { self.comparison(choice, &of, true) }
         }
     }
 
@@ -94,7 +94,7 @@ impl Checker {
     }
 
     /// A comparison, or several put together. Only the outermost has `Next`.
-    fn comparison(&mut self, node: &Node, of: &str, around: Around, outermost: bool) {
+    fn comparison(&mut self, node: &Node, of: &str, outermost: bool) {
         if !matches!(node.kind, Kind::Map(_)) {
             return self.of_type(node, of, "an object", false);
         }
@@ -110,11 +110,11 @@ impl Checker {
                     operators += 1;
                     let is_list = matches!(&entry.value.kind, Kind::List(list) if !list.is_empty());
                     self.of_type(&entry.value, key, "a list of rules", is_list);
-                    entry.value.elements().iter().for_each(|node| self.comparison(node, &format!("`{key}`"), around, false));
+                    entry.value.elements().iter().for_each(|node| self.comparison(node, &format!("`{key}`"), false));
                 }
                 "Not" => {
                     operators += 1;
-                    self.comparison(&entry.value, "`Not`", around, false);
+                    self.comparison(&entry.value, "`Not`", false);
                 }
                 "Next" | "Comment" | "Assign" | "Variable" => {}
                 key => match OPERATORS.iter().find(|(name, _)| *name == key) {

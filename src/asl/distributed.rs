@@ -107,10 +107,9 @@ impl Checker {
                 self.tell(rule::EXECUTION_TYPE, config.at, "a Distributed Map does not say what its children are")
                     .hint("add `\"ExecutionType\": \"EXPRESS\"`, or `\"STANDARD\"` for what takes more than 5 minutes");
             }
-            Some(entry) if !distributed && config.text_of("Mode") != None => {
-                if config.text_of("Mode") == Some("INLINE") {
-                    self.tell(rule::INLINE, entry.key_at, "`ExecutionType` is for Distributed Maps, the mode is `INLINE`");
-                }
+            Some(entry) if config.text_of("Mode") == Some("INLINE") => {
+                self.tell(rule::INLINE, entry.key_at, "`ExecutionType` is for Distributed Maps, the mode is `INLINE`")
+                    .hint("remove it");
             }
             _ => {}
         }
