@@ -1,9 +1,10 @@
-//! [`Batch`]: the items handed to one child execution.
+//! [`Batch`]: the items handed to one child execution, and [`RowBatch`], the same as rows of a table.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::item::Item;
+use crate::item::{Item, ItemKey};
+use crate::row_block::RowBlock;
 
 /// Items handed to one child execution, in input order.
 #[derive(Debug)]
@@ -19,5 +20,32 @@ pub struct Batch {
 impl Batch {
     pub(crate) fn redrive_of(&self, index: u64) -> u32 {
         self.redriven.get(&index).copied().unwrap_or(0)
+    }
+}
+
+/// Rows of a table handed to one child execution, in input order: items that are no JSON as long as nobody asks.
+pub(crate) struct RowBatch {
+    pub block: RowBlock,
+    /// What the item with this index is called.
+    pub key_of: Box<dyn Fn(u64) -> ItemKey + Send + Sync>,
+    /// How often each redriven item was redriven; an item that is not here never was.
+    pub redriven: Arc<HashMap<u64, u32>>,
+}
+
+impl RowBatch {
+    /// The item that a row is.
+    pub fn item(&self, row: usize) -> Item {
+        let index = self.block.index(row);
+        Item { index, key: (self.key_of)(index), value: self.block.value(row) }
+    }
+
+    pub fn is_redriven(&self, row: usize) -> bool {
+        !self.redriven.is_empty() && self.redriven.contains_key(&self.block.index(row))
+    }
+}
+
+impl std::fmt::Debug for RowBatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RowBatch").field("rows", &self.block.len()).finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Starts PostgreSQL 15 on 127.0.0.1 for as long as the tests that need it run, and runs them. Debian's packages are installed if they are
-# not there. Everything is in a folder of its own that is gone afterwards.
+# not there. Everything is in a folder of its own that is gone afterwards. Then the validators of others judge our definitions
+# (tests/validators.sh).
 #
 #   tests/engines.sh                    the tests
 #   tests/engines.sh COMMAND [ARG…]     another command, with FANFOLD_TEST_POSTGRES and FANFOLD_TEST_POSTGRES_RESTART set
@@ -43,4 +44,9 @@ export PATH="$bin:$PATH"
 export FANFOLD_TEST_POSTGRES="postgres://fanfold@127.0.0.1:$port"
 export FANFOLD_TEST_POSTGRES_RESTART="$folder/restart"
 export FANFOLD_TEST_POSTGRES_DATA="$folder/data"
-if [ $# -gt 0 ]; then "$@"; else cargo test --test suite import_postgres -- --ignored --skip two_hundred; fi
+if [ $# -gt 0 ]; then
+  "$@"
+else
+  cargo test --test suite import_postgres -- --ignored --skip two_hundred
+  tests/validators.sh
+fi

@@ -97,23 +97,28 @@ impl<'a> Attempt<'a> {
     /// # Cancel safety
     /// Dropped while it waits for a core, nothing has run. Dropped later, `work` still runs to its end, and its result is lost.
     pub async fn compute<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> R {
-        // The semaphore is never closed, so a permit always comes. It goes along with the work: work that outlives its item
-        // still holds its core.
-        let permit = Arc::clone(self.cores).acquire_owned().await;
-        let work = move || {
-            let _permit = permit;
-            let result = in_job::enter(|| catch_unwind(AssertUnwindSafe(work)));
-            result.map_err(|panic| (panic, in_job::take_place()))
-        };
-        match tokio::task::spawn_blocking(work).await {
-            Ok(Ok(result)) => result,
-            Ok(Err((panic, place))) => {
-                in_job::set_place(place);
-                resume_unwind(panic)
-            }
-            // The runtime is being shut down: nobody waits for this result any more.
-            Err(_) => std::future::pending().await,
+        compute_on(self.cores, work).await
+    }
+}
+
+/// Runs CPU-bound work on a thread of its own, once one of the cores is free.
+pub(super) async fn compute_on<R: Send + 'static>(cores: &Arc<Semaphore>, work: impl FnOnce() -> R + Send + 'static) -> R {
+    // The semaphore is never closed, so a permit always comes. It goes along with the work: work that outlives its item
+    // still holds its core.
+    let permit = Arc::clone(cores).acquire_owned().await;
+    let work = move || {
+        let _permit = permit;
+        let result = in_job::enter(|| catch_unwind(AssertUnwindSafe(work)));
+        result.map_err(|panic| (panic, in_job::take_place()))
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(result)) => result,
+        Ok(Err((panic, place))) => {
+            in_job::set_place(place);
+            resume_unwind(panic)
         }
+        // The runtime is being shut down: nobody waits for this result any more.
+        Err(_) => std::future::pending().await,
     }
 }
 

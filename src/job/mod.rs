@@ -14,6 +14,7 @@ pub mod http_chain;
 pub mod image_resize;
 pub(crate) mod in_job;
 mod registry;
+mod rows;
 mod step;
 mod wire;
 
@@ -33,6 +34,7 @@ pub use error::{ConfigError, JobError};
 pub use fleet::Fleet;
 pub use registry::Jobs;
 pub(crate) use registry::{AnyJob, JobKind};
+pub use rows::RowsAttempt;
 #[cfg(test)]
 pub(crate) use step::NoServices;
 pub use step::{Call, OnUnknown, Probed, Sender, Sent, StepPolicy, StepRepeat};
@@ -93,6 +95,10 @@ pub trait Job: Sized + Send + Sync + 'static {
 
     /// Whether [`Job::run_batch`] is called with all items of a batch instead of [`Job::run`] with each. Default no.
     const WHOLE_BATCH: bool = false;
+
+    /// Whether [`Job::run_rows`] is called with rows of a CSV file as they were read, where nothing has to be made JSON of before;
+    /// only with [`Job::WHOLE_BATCH`] and [`Repeat::Recorded`]. Default no.
+    const TAKES_ROWS: bool = false;
 
     /// Whether [`Job::destination`] is asked for every item before a run starts. Default no.
     const PUBLISHES: bool = false;
@@ -162,6 +168,13 @@ pub trait Job: Sized + Send + Sync + 'static {
             }
             results
         }
+    }
+
+    /// One try at several rows of a table: the numbers in the block of those that did not succeed, each once, and why. The others
+    /// succeeded, with nothing to keep of them. Asked for only with [`Job::TAKES_ROWS`]; the provided one does nothing and says so.
+    fn run_rows(&self, rows: &RowsAttempt<'_>) -> impl Future<Output = Vec<(usize, JobError)>> + Send {
+        let broken = |row| (row, JobError::permanent("the job takes no rows").named("Job.Broken"));
+        std::future::ready(rows.rows().map(broken).collect())
     }
 
     /// Called once every item of the run has ended, and again after a redrive; only with [`Job::FINISHES`]. Until it has returned

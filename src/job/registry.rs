@@ -12,7 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Attempt, ConfigError, Ending, Fleet, Job, JobError, Repeat, Setup, Within, Work};
+use super::{Attempt, ConfigError, Ending, Fleet, Job, JobError, Repeat, RowsAttempt, Setup, Within, Work};
 use crate::expression::Scope;
 
 /// The jobs a binary knows, by name.
@@ -74,6 +74,7 @@ pub(crate) struct JobKind {
     pub repeat: Repeat,
     pub work: Work,
     pub whole_batch: bool,
+    pub takes_rows: bool,
     pub publishes: bool,
     pub finishes: bool,
     pub errors: &'static [(&'static str, &'static str)],
@@ -94,6 +95,7 @@ impl JobKind {
             repeat: J::REPEAT,
             work: J::WORK,
             whole_batch: J::WHOLE_BATCH,
+            takes_rows: J::TAKES_ROWS && J::WHOLE_BATCH && matches!(J::REPEAT, Repeat::Recorded),
             publishes: J::PUBLISHES,
             finishes: J::FINISHES,
             errors: J::ERRORS,
@@ -166,6 +168,7 @@ pub(crate) trait AnyJob: Send + Sync {
     fn finish<'a>(&'a self, ending: &'a Ending<'a>) -> Answer<'a, Result<(), JobError>>;
     fn run<'a>(&'a self, attempt: &'a Attempt<'a>) -> Answer<'a, Result<Value, JobError>>;
     fn run_batch<'a>(&'a self, attempts: Vec<Attempt<'a>>) -> Answer<'a, Vec<Result<Value, JobError>>>;
+    fn run_rows<'a>(&'a self, rows: &'a RowsAttempt<'a>) -> Answer<'a, Vec<(usize, JobError)>>;
     fn destination(&self, item: &Value, scope: &Scope<'_>) -> Result<Option<String>, JobError>;
     fn preview(&self, item: &Value, scope: &Scope<'_>) -> Result<Option<String>, JobError>;
     fn calls(&self) -> u32;
@@ -205,6 +208,10 @@ impl<J: Job> AnyJob for J {
                 .map(|known| known.unwrap_or_else(|| answers.next().unwrap_or_else(missing).and_then(output::<J>)))
                 .collect()
         })
+    }
+
+    fn run_rows<'a>(&'a self, rows: &'a RowsAttempt<'a>) -> Answer<'a, Vec<(usize, JobError)>> {
+        Box::pin(Job::run_rows(self, rows))
     }
 
     fn destination(&self, item: &Value, scope: &Scope<'_>) -> Result<Option<String>, JobError> {

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::item::Item;
 use crate::job::{JobError, Repeat};
 use crate::outcome::Outcome;
-use crate::worker::{Begun, Desk, Ended};
+use crate::worker::{Begun, Desk, Ended, RowDesk};
 
 /// Tells the record of one run.
 #[derive(Debug)]
@@ -142,5 +142,14 @@ impl Desk for LocalDesk {
 
     fn gave_up(&self, why: String) {
         self.stop_for(Why::Away(why));
+    }
+}
+
+impl RowDesk for LocalDesk {
+    fn succeeded<'a>(&'a self, first: u64, last: u64) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(async move {
+            // The recorder lives as long as anyone can tell it something; after a failed write it drops what it is told.
+            let _ = self.notes.send(Told::Succeeded(first, last)).await;
+        })
     }
 }

@@ -14,6 +14,7 @@ use super::desk::LocalDesk;
 use super::ready::{Found, Ready};
 use super::record::{BatchRow, Record};
 use super::recover::suspects;
+use super::row_ranges::RowRanges;
 use super::stop::Why;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
@@ -35,6 +36,8 @@ pub(super) enum Handed {
 pub(super) enum Work {
     Batch(Batch),
     Lanes(Bundle),
+    /// The rows of a range, which whoever works them reads.
+    Rows(Arc<RowRanges>, BatchRow),
 }
 
 /// Which of the pending items are wanted in this session.
@@ -54,6 +57,8 @@ pub(super) struct Feeder {
     pub wanted: Wanted,
     pub desk: Arc<LocalDesk>,
     pub stop: CancellationToken,
+    /// Whether the job takes rows of a table as they are read.
+    pub takes_rows: bool,
 }
 
 impl Feeder {
@@ -64,9 +69,14 @@ impl Feeder {
     pub fn feed(self, batches: &mpsc::Sender<Handed>) -> Result<Option<Why>> {
         let redriven: HashMap<u64, u32> =
             self.record.redriven()?.into_iter().map(|(item, (redrive, _))| (item, redrive)).collect();
+        let redriven = Arc::new(redriven);
         let suspects = suspects(&self.record)?;
+        let rows =
+            (self.takes_rows && self.wanted.is_all() && suspects.is_empty() && RowRanges::are_enough(&self.input, &self.ready))
+                .then(|| RowRanges::new(self.input.clone(), self.ready.clone(), Arc::clone(&redriven), Arc::clone(&self.desk)));
         let mut feeding = Feeding {
-            redriven: Arc::new(redriven),
+            redriven,
+            rows: rows.map(Arc::new),
             cutter: self.ready.cutter,
             next_id: 0,
             items: Vec::new(),
@@ -85,6 +95,10 @@ impl Feeder {
 }
 
 impl Wanted {
+    fn is_all(&self) -> bool {
+        self.limit.is_none() && self.only.is_none()
+    }
+
     /// Why not all that is pending was handed out, if so. `seen`: what is wanted was found.
     pub fn why(&self, ended: &Ended, seen: bool) -> Result<Option<Why>> {
         Ok(match (ended, self) {
@@ -114,6 +128,8 @@ struct Feeding<'a> {
     feeder: &'a Feeder,
     batches: &'a mpsc::Sender<Handed>,
     redriven: Arc<HashMap<u64, u32>>,
+    /// Where ranges that nothing was done of are handed out as they are.
+    rows: Option<Arc<RowRanges>>,
     cutter: Cutter,
     next_id: u64,
     items: Vec<Item>,
@@ -130,6 +146,13 @@ impl Feeding<'_> {
             let Some(last) = page.last() else { break };
             after = Some(last.first);
             for range in &page {
+                if let (Some(rows), true) = (&self.rows, self.is_a_batch(range)) {
+                    let work = Work::Rows(Arc::clone(rows), range.clone());
+                    if self.feeder.stop.is_cancelled() || self.batches.blocking_send(Handed::Beside(work)).is_err() {
+                        return Ok(Ended::Stopped);
+                    }
+                    continue;
+                }
                 let reader = open_at(&self.feeder.input, &mut rows, range)?;
                 for n in 0..range.count {
                     let Some(row) = reader.next()? else { return Err(short(range)) };
@@ -144,6 +167,11 @@ impl Feeding<'_> {
             }
         }
         Ok(if self.hand_out()? { Ended::All } else { Ended::Stopped })
+    }
+
+    /// Whether nothing was done of the range, and it is no larger than a batch may be now.
+    fn is_a_batch(&self, range: &BatchRow) -> bool {
+        range.ended == 0 && range.done.is_none() && self.cutter.takes(range.count)
     }
 
     /// Items that were in flight at two crashes run with nothing beside them, after all others.
@@ -241,7 +269,7 @@ fn open_at<'a>(input: &OpenInput, rows: &'a mut Option<Rows>, range: &BatchRow) 
     rows.as_mut().ok_or_else(|| Error::bug("a reader that was just opened is gone"))
 }
 
-fn short(range: &BatchRow) -> Error {
+pub(super) fn short(range: &BatchRow) -> Error {
     Error::surroundings(format!(
         "the input ends before item {}, which was there when the run began",
         range.first + u64::from(range.count)

@@ -96,6 +96,15 @@ impl MapRun {
             match work {
                 Work::Batch(batch) => worker.run(&batch, &*desk).await,
                 Work::Lanes(bundle) => worker.run_lanes(&bundle, &*desk).await,
+                Work::Rows(ranges, range) => {
+                    if desk.stop.is_cancelled() {
+                        return;
+                    }
+                    match ranges.next(range).await {
+                        Ok((batch, _room)) => worker.run_rows(&batch, &*desk).await,
+                        Err(error) => desk.stop_for(Why::Trouble(error)),
+                    }
+                }
             }
         });
     }

@@ -29,6 +29,7 @@ mod renamed_steps;
 mod repair;
 mod resolve;
 mod results;
+mod row_ranges;
 mod run;
 mod session;
 mod state;

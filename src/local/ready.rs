@@ -37,7 +37,7 @@ impl Ready {
         let ended = match self.selection.judge(&value) {
             Err(failure) => Some(Outcome::Failed(failure)),
             Ok(Judged::LeftOut(why)) => Some(Outcome::Skipped(why)),
-            Ok(Judged::Selected) => self.too_large(row.json_len()).map(Outcome::Failed),
+            Ok(Judged::Selected) => self.too_large(row).map(Outcome::Failed),
         };
         Found { key, value, ended }
     }
@@ -46,8 +46,12 @@ impl Ready {
         Found { key: self.selection.key_of_invalid(row), value, ended: Some(Outcome::Failed(failure)) }
     }
 
-    fn too_large(&self, bytes: usize) -> Option<Failure> {
-        let most = self.cutter.max_bytes();
+    /// The failure of an item that no batch takes.
+    pub fn too_large(&self, row: &Row<'_>) -> Option<Failure> {
+        if self.cutter.fits(row.json_len_at_most()) {
+            return None;
+        }
+        let (bytes, most) = (row.json_len(), self.cutter.max_bytes());
         (!self.cutter.fits(bytes)).then(|| {
             let cause = format!("the item has {bytes} bytes of JSON, a batch takes at most {most} (`batch.max_bytes`)");
             Failure::new("Item.TooLarge", cause)

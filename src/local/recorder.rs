@@ -45,6 +45,8 @@ pub(super) struct Note {
 #[derive(Debug)]
 pub(super) enum Told {
     Ended(Note),
+    /// All items from the first to the last succeeded at their first try, with nothing to keep of them.
+    Succeeded(u64, u64),
     /// A call is about to be sent: told once that is durable.
     Started(CallRow, oneshot::Sender<()>),
     Called(CallRow),
@@ -56,7 +58,7 @@ impl Told {
         match self {
             Self::Ended(note) => note.durable.is_some(),
             Self::Started(..) => true,
-            Self::Called(_) => false,
+            Self::Called(_) | Self::Succeeded(..) => false,
         }
     }
 }
@@ -212,6 +214,13 @@ impl Writing {
             match told {
                 Told::Started(_, durable) => waiting.push(durable),
                 Told::Called(_) => crash::point("after done durable"),
+                Told::Succeeded(first, last) => {
+                    have_ended = true;
+                    self.counts.shift(ItemStatus::Pending, ItemStatus::Succeeded, last - first + 1);
+                    self.attempts += last - first + 1;
+                    self.stopping.rule.see_succeeded(last - first + 1);
+                    crash::point("after outcome durable");
+                }
                 Told::Ended(mut note) => {
                     have_ended = true;
                     waiting.extend(note.durable.take());
@@ -257,6 +266,14 @@ impl Writing {
                         done.insert(note.item);
                     }
                 }
+                Told::Succeeded(first, last) => {
+                    let mut next = *first;
+                    while next <= *last {
+                        let batch = self.batch_of(next)?;
+                        touched.insert(batch);
+                        next = self.open.get(&batch).map_or(*last, |batch| batch.first + u64::from(batch.count) - 1) + 1;
+                    }
+                }
                 Told::Started(..) | Told::Called(_) => self.has_calls = true,
             }
         }
@@ -268,6 +285,16 @@ impl Writing {
                     Told::Started(row, _) | Told::Called(row) if !row.lane && done.contains(&row.owner) => continue,
                     Told::Started(row, _) | Told::Called(row) => {
                         sqlite::write(db, row)?;
+                        continue;
+                    }
+                    Told::Succeeded(first, last) => {
+                        for (_, batch) in open.range_mut(..=*last).rev() {
+                            let end = batch.first + u64::from(batch.count) - 1;
+                            if end < *first {
+                                break;
+                            }
+                            mark_all_done(batch, (*first).max(batch.first), (*last).min(end));
+                        }
                         continue;
                     }
                     Told::Ended(note) => note,
@@ -353,6 +380,15 @@ pub(super) fn mark_done(batch: &mut BatchRow, item: u64) {
         *byte |= bit;
         batch.ended += 1;
     }
+}
+
+/// Sets the bits of all items from the first to the last, which are the batch's.
+fn mark_all_done(batch: &mut BatchRow, first: u64, last: u64) {
+    if batch.ended == 0 && last - first + 1 == u64::from(batch.count) {
+        batch.ended = batch.count;
+        return;
+    }
+    (first..=last).for_each(|item| mark_done(batch, item));
 }
 
 pub(super) fn write_batch(db: &Transaction<'_>, batch: &BatchRow) -> rusqlite::Result<()> {

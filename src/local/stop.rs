@@ -77,6 +77,12 @@ impl StopRule {
             cause: failure.cause.clone(),
         })
     }
+
+    /// Sees that so many items succeeded.
+    pub fn see_succeeded(&mut self, items: u64) {
+        self.ended += items;
+        self.if_first = 0;
+    }
 }
 
 #[cfg(test)]

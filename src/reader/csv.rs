@@ -1,10 +1,14 @@
 //! [`Table`]: the rows of a CSV file as items.
 
+use std::sync::Arc;
+
+use memchr::{memchr, memchr2};
 use serde_json::{Map, Value};
 
 use super::csv_config::check_names;
 use super::fields::{Dialect, Wrong};
 use super::input::CsvFormat;
+use crate::row_block::{RowBlock, RowWriter};
 
 /// The columns that fanfold itself writes beside those of a row that failed. They are no data.
 pub const OWN_COLUMNS: [&str; 4] = ["_fanfold_item", "_fanfold_line", "_fanfold_error", "_fanfold_reason"];
@@ -13,7 +17,7 @@ pub const OWN_COLUMNS: [&str; 4] = ["_fanfold_item", "_fanfold_line", "_fanfold_
 #[derive(Debug)]
 pub(super) struct Table {
     pub dialect: Dialect,
-    columns: Vec<String>,
+    columns: Arc<[String]>,
     /// Which fields of a row are fanfold's own, in ascending order.
     own: Vec<usize>,
     /// Which of them says what the item is called.
@@ -25,7 +29,13 @@ pub(super) struct Table {
 impl Table {
     pub fn new(format: &CsvFormat) -> Self {
         let CsvFormat { columns, own, item, .. } = format;
-        Self { dialect: format.dialect(), columns: columns.clone(), own: own.clone(), item: *item, names_len: names_len(columns) }
+        let columns: Arc<[String]> = columns.as_slice().into();
+        Self { dialect: format.dialect(), names_len: names_len(&columns), columns, own: own.clone(), item: *item }
+    }
+
+    /// An empty block for rows of this table.
+    pub fn block(&self, rows: usize, bytes: usize) -> RowBlock {
+        RowBlock::with_capacity(Arc::clone(&self.columns), rows, bytes)
     }
 
     fn width(&self) -> usize {
@@ -74,6 +84,80 @@ impl Table {
             item.insert(name.clone(), missing.clone());
         }
         Ok(Value::Object(item))
+    }
+
+    /// The record as a row of a block: the same fields as those of [`Table::item`].
+    pub fn write_row(&self, record: &[u8], row: &mut RowWriter<'_>) -> Result<(), Wrong> {
+        let is_plain = self.dialect.strict && !self.dialect.trim && self.own.is_empty();
+        match str::from_utf8(record) {
+            Ok(text) if is_plain => match self.write_plain(text, row) {
+                Some(()) => Ok(()),
+                // What is wrong is found out by who has the words for it.
+                None => Err(self.item(record).err().unwrap_or_else(|| "not a row of this table".to_string())),
+            },
+            _ => {
+                let item = self.item(record)?;
+                for name in &*self.columns {
+                    match item.get(name) {
+                        Some(Value::String(text)) => {
+                            row.append(text);
+                            row.end_field();
+                        }
+                        _ => row.null(),
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A row strictly read, where blanks count and every field is data; `None` if something is wrong with it.
+    fn write_plain(&self, text: &str, row: &mut RowWriter<'_>) -> Option<()> {
+        let (bytes, delimiter) = (text.as_bytes(), self.dialect.delimiter);
+        let has_nulls = !self.dialect.null.is_empty();
+        let mut at = 0;
+        for number in 1.. {
+            if bytes.get(at) == Some(&b'"') {
+                at += 1;
+                loop {
+                    let quote = at + memchr(b'"', &bytes[at..])?;
+                    row.append(&text[at..quote]);
+                    at = quote + 1;
+                    if bytes.get(at) != Some(&b'"') {
+                        break;
+                    }
+                    row.append("\"");
+                    at += 1;
+                }
+                row.end_field();
+            } else {
+                let end = memchr2(delimiter, b'"', &bytes[at..]).map_or(bytes.len(), |found| at + found);
+                let field = &text[at..end];
+                if has_nulls && self.dialect.is_null(field.as_bytes()) {
+                    row.null();
+                } else {
+                    row.append(field);
+                    row.end_field();
+                }
+                at = end;
+            }
+            match bytes.get(at) {
+                None if number == self.columns.len() => return Some(()),
+                Some(byte) if *byte == delimiter && number < self.columns.len() => at += 1,
+                _ => break,
+            }
+        }
+        None
+    }
+
+    /// How long the item is as compact JSON at most, in bytes. Cheap: the fields are not looked for.
+    pub fn json_len_at_most(&self, record: &[u8]) -> usize {
+        // What is more inside of JSON than in the file: control characters take six bytes, a backslash two. A quote takes two in both.
+        let more: usize = record.chunks(128).map(more_in_json).sum();
+        // A quote alone, or bytes that are no text, are in no item that is strictly read; leniently read they take more.
+        let lenient = if self.dialect.strict { 0 } else { record.len() * 2 };
+        let nulls = if self.dialect.null.is_empty() { 0 } else { 2 * self.columns.len() };
+        self.names_len + record.len() + more + lenient + nulls
     }
 
     /// What the column `_fanfold_item` calls the item; `None` if there is no such column, or nothing in it.
@@ -186,6 +270,15 @@ fn names_len(columns: &[String]) -> usize {
     2 + names + columns.len().saturating_sub(1)
 }
 
+/// How many bytes more a part of a record, of less than 256 bytes, takes in JSON at most.
+fn more_in_json(part: &[u8]) -> usize {
+    // Counted in bytes, many are looked at at once.
+    fn count(part: &[u8], is: impl Fn(u8) -> bool) -> usize {
+        part.iter().fold(0u8, |count, byte| count + u8::from(is(*byte))).into()
+    }
+    5 * count(part, |byte| byte < 0x20) + count(part, |byte| byte == b'\\')
+}
+
 /// How many bytes a text takes inside the quotes of JSON.
 fn escaped_len(text: &[u8]) -> usize {
     let more = |byte: &u8| match byte {
@@ -209,7 +302,7 @@ mod tests {
 
     fn table(strict: bool, names: &[&str]) -> Table {
         let Columns { names, own, item } = Columns::of(names.iter().map(ToString::to_string).collect()).unwrap();
-        Table { names_len: names_len(&names), dialect: dialect(strict), columns: names, own, item }
+        Table { names_len: names_len(&names), dialect: dialect(strict), columns: names.into(), own, item }
     }
 
     fn abc(strict: bool) -> Table {
@@ -266,12 +359,14 @@ mod tests {
             for record in ["1,2,k,3", "\"x\"\"y\",\"\n\t\r\",k,\u{1}\\", ",,,", "é,\"a,b\",,NULL", "\"\",NULL,NULL,\"NULL\""] {
                 let item = strict.item(record.as_bytes()).unwrap();
                 assert_eq!(strict.json_len(record.as_bytes()), item.to_string().len(), "{record:?}");
+                assert!(strict.json_len_at_most(record.as_bytes()) >= item.to_string().len(), "{record:?}");
             }
         }
         for lax in [table(false, &["a\"", "ü", "_fanfold_item", "c"]), null(false)] {
             for record in ["1", "1,2,3,4,5", r"a\,b,\x", ""] {
                 let item = lax.item(record.as_bytes()).unwrap();
                 assert_eq!(lax.json_len(record.as_bytes()), item.to_string().len(), "{record:?}");
+                assert!(lax.json_len_at_most(record.as_bytes()) >= item.to_string().len(), "{record:?}");
             }
         }
     }
@@ -287,5 +382,28 @@ mod tests {
         assert_eq!((table.name(b" ,1,,2"), table.name(b"k,\"1\"x,,2").as_deref()), (None, Some("k")));
         let only = Columns::of(vec!["_fanfold_item".to_string()]);
         assert_eq!(only, Err("the header has only columns of fanfold's own".to_string()));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_row_of_a_block_is_the_item(
+            bytes in proptest::collection::vec(proptest::sample::select(&b"a,,\"\"\"\n \\\xc3\xa9N"[..]), 0..24),
+            strict: bool, trim: bool, null: bool, own: bool,
+        ) {
+            let names: &[&str] = if own { &["a", "_fanfold_item", "b"] } else { &["a", "b", "c"] };
+            let mut table = table(strict, names);
+            table.dialect.trim = trim;
+            table.dialect.null = if null { vec![b"".to_vec(), b"N".to_vec()] } else { Vec::new() };
+            let mut block = table.block(1, 10);
+            let written = block.push(7, |row| table.write_row(&bytes, row));
+            match table.item(&bytes) {
+                Ok(item) => {
+                    proptest::prop_assert_eq!(written, Ok(()));
+                    proptest::prop_assert_eq!(block.value(0), item.clone());
+                    proptest::prop_assert!(table.json_len_at_most(&bytes) >= item.to_string().len());
+                }
+                wrong => proptest::prop_assert_eq!(written.map(|()| Value::Null), wrong),
+            }
+        }
     }
 }

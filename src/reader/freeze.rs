@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::encoding::{Encoding, text_start};
 use super::fetch::{At, FoundFile};
 use super::gather::{Bytes, Gather, is_readable_in_place};
-use super::input::{CsvFormat, Format, Input, InputFile, Version};
+use super::input::{CsvFormat, Format, Input, InputFile, UNCOUNTED, Version};
 use super::json_array::{ArrayError, elements};
 use super::listing;
 use super::spool::{ITEMS, Spool};
@@ -28,8 +28,26 @@ use crate::{Error, Place, Result};
 /// # Cancel safety
 /// Dropped half-way, it may go on in the background for a while; it can be called again for the same folder after that.
 pub async fn freeze(config: &ItemsConfig, storages: &Storages, run_dir: &Path, as_written: &str) -> Result<Input> {
+    freeze_by(config, storages, run_dir, as_written, true).await
+}
+
+/// The same for who looks at every record next: what is read where it is may be left uncounted ([`Input::is_counted`]).
+///
+/// # Errors
+/// Those of [`freeze`], but for records that end inside a quote: who reads them is told.
+pub(crate) async fn freeze_uncounted(
+    config: &ItemsConfig,
+    storages: &Storages,
+    run_dir: &Path,
+    as_written: &str,
+) -> Result<Input> {
+    freeze_by(config, storages, run_dir, as_written, false).await
+}
+
+async fn freeze_by(config: &ItemsConfig, storages: &Storages, run_dir: &Path, as_written: &str, counts: bool) -> Result<Input> {
     let limit = config.limit.map_or(u64::MAX, std::num::NonZeroU64::get);
-    let plan = Plan { source: as_written.to_string(), run_dir: run_dir.to_path_buf(), limit };
+    let counts = counts || config.limit.is_some();
+    let plan = Plan { source: as_written.to_string(), run_dir: run_dir.to_path_buf(), limit, counts };
     match &config.source {
         ItemsSource::Objects(objects) => listing::freeze(&objects.source, storages, plan).await,
         ItemsSource::Csv(csv) => {
@@ -66,6 +84,8 @@ pub(super) struct Plan {
     pub source: String,
     pub run_dir: PathBuf,
     pub limit: u64,
+    /// Whether records are counted that need not be looked at otherwise.
+    pub counts: bool,
 }
 
 impl Plan {
@@ -175,12 +195,26 @@ impl Plan {
         let metadata = fs::metadata(&path).map_err(|error| unreadable(&path, &error))?;
         let version = Version::of(&metadata, &file);
         let source = self.source.clone();
-        Ok(Input { format, source, file, version, start, count: 0, cut: false, parts: Vec::new(), etag: None, repairs: None })
+        Ok(Input {
+            format,
+            source,
+            file,
+            version,
+            start,
+            count: UNCOUNTED,
+            cut: false,
+            parts: Vec::new(),
+            etag: None,
+            repairs: None,
+        })
     }
 
     /// Looks at every record once.
     pub fn count(&self, file: InputFile, format: Format, start: u64) -> Result<Input> {
         let mut input = self.input(file, format, start)?;
+        if !self.counts {
+            return Ok(input);
+        }
         (input.count, input.cut) = input.count_records(&self.run_dir, self.limit)?;
         // Someone may have written to it meanwhile.
         input.open(&self.run_dir)?;

@@ -16,6 +16,7 @@ use super::parts::{Part, part_of};
 use super::repairs::Repairs;
 use super::rows::{Position, RECORD_LIMIT, Rows, SingleRows};
 use super::split::Rule;
+use crate::row_block::RowBlock;
 use crate::{Error, Result};
 
 /// A source frozen at the start of a run: what its items are read from, and which version of it. Small; a part of the record.
@@ -39,6 +40,9 @@ pub struct Input {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) repairs: Option<String>,
 }
+
+/// The number of items before they were counted.
+pub(super) const UNCOUNTED: u64 = u64::MAX;
 
 /// What the file is made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,6 +172,16 @@ impl Input {
         self.count
     }
 
+    /// Whether it is known how many items there are.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.count != UNCOUNTED
+    }
+
+    /// The same once its items were counted.
+    pub(crate) fn with_count(&self, count: u64) -> Self {
+        Self { count, ..self.clone() }
+    }
+
     /// Whether `limit` cut it off: there is more in the source that is not read.
     pub fn is_cut(&self) -> bool {
         self.cut
@@ -281,8 +295,9 @@ impl OpenInput {
     /// The file is gone or has changed since it was frozen.
     pub fn rows(&self, from: Position) -> Result<Rows> {
         let (file, _) = self.file()?;
-        let from = if from.offset < self.0.input.start { Position { index: 0, offset: self.0.input.start } } else { from };
-        Rows::new(self.clone(), file, from, Some(self.0.input.count))
+        let input = &self.0.input;
+        let from = if from.offset < input.start { Position { index: 0, offset: input.start } } else { from };
+        Rows::new(self.clone(), file, from, input.is_counted().then_some(input.count))
     }
 
     /// Reads single records by their positions: for a thread that may block.
@@ -292,6 +307,11 @@ impl OpenInput {
     pub fn single_rows(&self) -> Result<SingleRows> {
         let (file, _) = self.file()?;
         SingleRows::new(self.clone(), file)
+    }
+
+    /// An empty block for rows of this source, with room for so many; `None` if it is no CSV file.
+    pub(crate) fn block(&self, rows: usize, bytes: usize) -> Option<RowBlock> {
+        self.table().map(|table| table.block(rows, bytes))
     }
 
     /// Reads everything there is, to count it.

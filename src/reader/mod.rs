@@ -35,6 +35,7 @@ pub use csv_config::{CsvConfig, Delimiter, Header};
 pub use encoding::Encoding;
 pub use failed_csv::{CsvLines, WrittenRow};
 pub use freeze::freeze;
+pub(crate) use freeze::freeze_uncounted;
 pub use globs::Globs;
 pub use input::{Input, OpenInput};
 pub use repaired_file::RepairedRow;

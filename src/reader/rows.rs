@@ -12,6 +12,7 @@ use super::input::{Format, OpenInput};
 use super::parts::{next_part, part_of};
 use super::split::{Rule, Split, State};
 use super::window::{FORWARD, SINGLE, Window};
+use crate::row_block::RowBlock;
 use crate::{Error, Failure, Place, Result};
 
 /// The longest record that is read, in bytes: what Step Functions reads of one item before it is selected from. A longer one is
@@ -101,6 +102,17 @@ impl Rows {
             // Whatever part it is in, the first look finds out.
             next_part: from.index,
         })
+    }
+
+    /// Goes on from a recorded position, wherever this one is.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn go_to(&mut self, position: Position) -> Result<()> {
+        self.pending = 0;
+        self.index = position.index;
+        self.next_part = position.index;
+        self.window.go_to(position.offset.max(self.source.input().start)).map_err(|error| self.source.trouble(&error))
     }
 
     /// Where the next record begins: reading can go on there later.
@@ -289,9 +301,7 @@ impl SingleRows {
     /// The file cannot be read, or is shorter than it was.
     pub fn at(&mut self, position: Position) -> Result<Row<'_>> {
         let rows = &mut self.0;
-        rows.pending = 0;
-        rows.index = position.index;
-        rows.window.go_to(position.offset).map_err(|error| rows.source.trouble(&error))?;
+        rows.go_to(position)?;
         let source = rows.source.clone();
         rows.next()?.ok_or_else(|| source.changed(&format!("it has no item {}", position.index)))
     }
@@ -334,6 +344,28 @@ impl Row<'_> {
         match self.source.table() {
             Some(table) if self.too_long.is_none() => table.json_len(self.record),
             _ => self.record.len(),
+        }
+    }
+
+    /// How long the item is as compact JSON at most, in bytes: a CSV row is not parsed for it.
+    pub fn json_len_at_most(&self) -> usize {
+        match self.source.table() {
+            Some(table) if self.too_long.is_none() => table.json_len_at_most(self.record),
+            _ => self.record.len(),
+        }
+    }
+
+    /// Adds the row of a CSV file to a block of [`OpenInput::block`].
+    ///
+    /// # Errors
+    /// Those of [`Row::value`]; nothing is added then.
+    pub(crate) fn add_to(&self, block: &mut RowBlock) -> Result<(), Failure> {
+        match self.source.table() {
+            Some(table) if self.too_long.is_none() => {
+                let record = self.record;
+                block.push(self.index, |row| table.write_row(record, row)).map_err(|wrong| self.invalid(None, &wrong))
+            }
+            _ => Err(self.value().err().unwrap_or_else(|| self.invalid(None, "not a row of a CSV file"))),
         }
     }
 

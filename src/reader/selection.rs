@@ -169,7 +169,8 @@ impl Selection {
         }
     }
 
-    fn position(&self, index: u64) -> ItemKey {
+    /// What an item is called by its place.
+    pub(crate) fn position(&self, index: u64) -> ItemKey {
         let (first, source) = &self.files[self.files.partition_point(|(first, _)| *first <= index).saturating_sub(1)];
         ItemKey::Position { source: Arc::clone(source), index: index - first }
     }

@@ -20,7 +20,7 @@ use crate::outcome::{Failure, Outcome};
 use crate::units::write_duration;
 
 /// What one try at an item came to.
-enum Judged {
+pub(super) enum Judged {
     Ended(Outcome),
     /// The same, and no later item of its lane may be begun.
     EndedLane(Outcome),
@@ -92,7 +92,7 @@ impl Worker {
     }
 
     /// When the time of a try that begins now is up. A time that no clock can tell is none.
-    fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         self.settings.item_timeout.and_then(|limit| Instant::now().checked_add(limit))
     }
 
@@ -234,8 +234,13 @@ impl Worker {
             Err(panic) if calls.are_in_doubt() => {
                 return Self::ended_early(Outcome::Unknown(Failure::new("Job.Panicked", panic)), calls);
             }
-            Err(panic) => return Self::ended_early(self.cut_off(Failure::new("Job.Panicked", panic)), calls),
+            Err(panic) => return Self::ended_early(self.panicked(panic), calls),
         };
+        Self::judge_error(error)
+    }
+
+    /// What an error of the job means.
+    pub(super) fn judge_error(error: JobError) -> Judged {
         let failure = Failure::new(error.name(), error.cause());
         let stops_lane = error.stops_lane;
         let ended = if stops_lane { Judged::EndedLane } else { Judged::Ended };
@@ -264,13 +269,17 @@ impl Worker {
         }
     }
 
-    fn timed_out(&self) -> Outcome {
+    pub(super) fn panicked(&self, panic: String) -> Outcome {
+        self.cut_off(Failure::new("Job.Panicked", panic))
+    }
+
+    pub(super) fn timed_out(&self) -> Outcome {
         let limit = self.settings.item_timeout.unwrap_or_default();
         self.cut_off(Failure::new("Item.TimedOut", format!("not done within `item_timeout`, {}", write_duration(limit))))
     }
 
     /// Waits, or less if the run stops: then `false`.
-    async fn wait(&self, wait: Duration) -> bool {
+    pub(super) async fn wait(&self, wait: Duration) -> bool {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => false,

@@ -31,11 +31,17 @@ pub(crate) enum Begun {
 }
 
 /// Tells the desk how an item ended. `false`: it could not be kept.
-pub(super) async fn tell(desk: &dyn Desk, item: &Item, ended: Ended, repeat: Repeat) -> bool {
+pub(super) async fn tell<D: Desk + ?Sized>(desk: &D, item: &Item, ended: Ended, repeat: Repeat) -> bool {
     match desk.ended_now(item, ended, repeat) {
         Ok(kept) => kept,
         Err(ended) => desk.ended(item, ended, repeat).await,
     }
+}
+
+/// Keeps what becomes of rows of a table.
+pub(crate) trait RowDesk: Desk {
+    /// All items from `first` to `last` succeeded at their first try, with nothing to keep of them. Waits while the record is behind.
+    fn succeeded<'a>(&'a self, first: u64, last: u64) -> Told<'a, ()>;
 }
 
 type Told<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

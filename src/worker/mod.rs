@@ -13,6 +13,7 @@ mod judgement;
 mod lanes;
 mod panics;
 mod probe;
+mod rows;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -30,7 +31,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use clock::Clock;
-pub(crate) use desk::{Begun, Desk, Ended};
+pub(crate) use desk::{Begun, Desk, Ended, RowDesk};
 pub(crate) use lanes::{Bundle, LaneItem, LaneItems, LanePart, behind_failed, behind_unknown};
 pub(crate) use panics::keep_quiet;
 pub use trial::{Trial, Tried};

@@ -15,6 +15,7 @@ mod csv_sources;
 mod cut;
 mod definition;
 mod definition_rules;
+mod definition_validators;
 mod failed_csv;
 mod full_disk;
 mod golden;

@@ -45,30 +45,71 @@ pub(super) fn civil(days: i32) -> (i32, u8, u8) {
 }
 
 /// Appends `2026-11-23`.
-pub(super) fn write_date(out: &mut String, days: i32) {
-    use std::fmt::Write;
+pub(super) fn write_date(out: &mut Vec<u8>, days: i32) {
     let (year, month, day) = civil(days);
-    // Writing to a text cannot fail.
-    let _ = write!(out, "{year:04}-{month:02}-{day:02}");
+    if year < 0 {
+        out.push(b'-');
+    }
+    digits::<4>(out, year.unsigned_abs());
+    out.push(b'-');
+    digits::<2>(out, month.into());
+    out.push(b'-');
+    digits::<2>(out, day.into());
+}
+
+/// Appends a number with leading zeros. The general way of writing numbers takes longer than writing the whole row.
+fn digits<const N: usize>(out: &mut Vec<u8>, mut number: u32) {
+    let mut text = [b'0'; N];
+    for digit in text.iter_mut().rev() {
+        *digit += (number % 10) as u8;
+        number /= 10;
+    }
+    out.extend_from_slice(&text);
+}
+
+/// Appends `6f9619ff-8b86-d011-b42d-00c04fc964ff`.
+pub(super) fn write_uuid(out: &mut Vec<u8>, uuid: u128) {
+    let mut text = [b'-'; 36];
+    let mut at = 0;
+    for byte in uuid.to_be_bytes() {
+        for digit in [byte >> 4, byte & 15] {
+            text[at] = b"0123456789abcdef"[usize::from(digit)];
+            at += 1;
+            if matches!(at, 8 | 13 | 18 | 23) {
+                at += 1;
+            }
+        }
+    }
+    out.extend_from_slice(&text);
 }
 
 impl Moment {
-    /// `2026-11-23T10:00:00Z`, or without zone `2026-11-23 10:00:00`; with six digits of a fraction if there is one.
-    pub fn text(self) -> String {
-        use std::fmt::Write;
+    /// Appends `2026-11-23T10:00:00Z`, or without zone `2026-11-23 10:00:00`; with six digits of a fraction if there is one.
+    pub fn write(self, out: &mut Vec<u8>) {
         let days = self.micros.div_euclid(DAY_MICROS);
         let rest = self.micros.rem_euclid(DAY_MICROS);
-        let (seconds, micros) = (rest / 1_000_000, rest % 1_000_000);
-        let mut text = String::with_capacity(27);
-        write_date(&mut text, i32::try_from(days).unwrap_or_default());
-        let between = if self.zoned { 'T' } else { ' ' };
-        let _ = write!(text, "{between}{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+        // Less than a day: neither has more than 32 bits.
+        let (seconds, micros) = ((rest / 1_000_000) as u32, (rest % 1_000_000) as u32);
+        write_date(out, i32::try_from(days).unwrap_or_default());
+        out.push(if self.zoned { b'T' } else { b' ' });
+        digits::<2>(out, seconds / 3600);
+        out.push(b':');
+        digits::<2>(out, seconds / 60 % 60);
+        out.push(b':');
+        digits::<2>(out, seconds % 60);
         if micros != 0 {
-            let _ = write!(text, ".{micros:06}");
+            out.push(b'.');
+            digits::<6>(out, micros);
         }
         if self.zoned {
-            text.push('Z');
+            out.push(b'Z');
         }
-        text
     }
+}
+
+/// A value as the text that a database without its type keeps, such as [`Moment::write`] gives it.
+pub(super) fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+    let mut text = Vec::new();
+    write(&mut text);
+    String::from_utf8(text).unwrap_or_default()
 }

@@ -34,10 +34,31 @@ pub(super) struct Column {
     default: Option<String>,
 }
 
+/// Where the value comes from.
 #[derive(Debug)]
-enum Source {
+pub(super) enum Source {
+    /// A column of the file, by its name.
     Item(String),
+    /// An expression.
     Value(Setting<Value>),
+}
+
+/// A value as it was found.
+#[derive(Debug, Clone, Copy)]
+enum Found<'v> {
+    Null,
+    Text(&'v str),
+    Json(&'v Value),
+}
+
+impl<'v> From<&'v Value> for Found<'v> {
+    fn from(value: &'v Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::String(text) => Self::Text(text),
+            other => Self::Json(other),
+        }
+    }
 }
 
 impl Column {
@@ -73,6 +94,21 @@ impl Column {
         })
     }
 
+    /// Where the value comes from.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Whether the text of a field is kept as it is, by a database that keeps texts of its kind.
+    pub fn keeps(&self, text: &str) -> bool {
+        self.reader.is_written_so(text) && !self.nulls.iter().any(|null| null == text)
+    }
+
+    /// Hands the text of a field to `take`, `None` for null. The error is that of [`Column::value`].
+    pub fn field(&self, field: Option<&str>, take: impl FnOnce(&Cell<'_>) -> Result<(), String>) -> Result<(), String> {
+        self.take(field.map_or(Found::Null, Found::Text), take)
+    }
+
     /// Hands the item's value to `take`. The error says which column, how the value begins, and what is wrong.
     pub fn value(
         &self,
@@ -92,20 +128,26 @@ impl Column {
                 &owned
             }
         };
-        let is_null = match value {
-            Value::Null => true,
-            Value::String(text) => self.nulls.contains(text),
-            _ => false,
+        self.take(Found::from(value), take)
+    }
+
+    fn take(&self, found: Found<'_>, take: impl FnOnce(&Cell<'_>) -> Result<(), String>) -> Result<(), String> {
+        let is_null = match found {
+            Found::Null => true,
+            Found::Text(text) => self.nulls.iter().any(|null| null == text),
+            Found::Json(_) => false,
         };
-        let cell = match (&self.default, is_null) {
-            (None, true) => Ok(Cell::Null),
-            (Some(default), true) => self.reader.text(Cow::Borrowed(default)),
-            (_, false) => self.reader.value(value),
+        let cell = match (&self.default, is_null, found) {
+            (None, true, _) | (_, false, Found::Null) => Ok(Cell::Null),
+            (Some(default), true, _) => self.reader.text(Cow::Borrowed(default)),
+            (_, false, Found::Text(text)) => self.reader.text(Cow::Borrowed(text)),
+            (_, false, Found::Json(value)) => self.reader.value(value),
         };
         let taken = cell.and_then(|cell| take(&cell));
-        taken.map_err(|wrong| match is_null {
-            true => format!("column `{}` {wrong}", self.name),
-            false => format!("column `{}`: {} is {wrong}", self.name, shown(value)),
+        taken.map_err(|wrong| match found {
+            Found::Text(text) if !is_null => format!("column `{}`: {} is {wrong}", self.name, shown(text)),
+            Found::Json(value) => format!("column `{}`: {} is {wrong}", self.name, shown(&value.to_string())),
+            _ => format!("column `{}` {wrong}", self.name),
         })
     }
 
@@ -120,11 +162,7 @@ impl Column {
 }
 
 /// How the value begins.
-fn shown(value: &Value) -> String {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
+fn shown(text: &str) -> String {
     let start: String = text.chars().take(SHOWN).collect();
     let more = if start.len() < text.len() { "…" } else { "" };
     format!("`{}{more}`", start.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'"))
@@ -247,7 +285,7 @@ fn of_kind(kind: Kind, settings: &ColumnSettings, at: &dyn Fn(&str) -> String) -
             _ => Err(wrong("bytes are written in one way: expected `hex` or `base64`".to_string())),
         },
         Kind::Enum => {
-            if formats.first().is_some() {
+            if !formats.is_empty() {
                 return Err(wrong("`enum` has no formats".to_string()));
             }
             match settings.values.clone().filter(|values| !values.is_empty()) {

@@ -1,7 +1,5 @@
 //! [`Decimal38`]: a number of up to 38 digits, exactly; and how people write numbers.
 
-use std::fmt;
-
 /// The most digits of a number.
 const MOST_DIGITS: u32 = 38;
 
@@ -89,6 +87,9 @@ impl Decimal38 {
             Some(b'+') => (false, &bytes[1..]),
             _ => (false, bytes),
         };
+        if let Some(number) = Self::short(negative, digits) {
+            return Ok(number);
+        }
         let (mut units, mut places, mut point, mut seen, mut count) = (0i128, 0i32, false, false, 0);
         let mut exponent = 0i32;
         for (at, byte) in digits.iter().enumerate() {
@@ -136,6 +137,55 @@ impl Decimal38 {
         Ok(Self { units: if negative { -units } else { units }, places })
     }
 
+    /// A number of up to 18 digits without an exponent, as nearly all are.
+    fn short(negative: bool, digits: &[u8]) -> Option<Self> {
+        if digits.len() > 19 {
+            return None;
+        }
+        let (mut units, mut point) = (0u64, None);
+        for (at, byte) in digits.iter().enumerate() {
+            match byte {
+                b'0'..=b'9' => units = units * 10 + u64::from(byte - b'0'),
+                b'.' if point.is_none() => point = Some(at),
+                _ => return None,
+            }
+        }
+        let places = point.map_or(0, |at| digits.len() - at - 1);
+        let count = digits.len() - usize::from(point.is_some());
+        let fine = (1..=18).contains(&count);
+        fine.then(|| Self { units: if negative { -i128::from(units) } else { i128::from(units) }, places: places as u8 })
+    }
+
+    /// Appends it as digits, with all its places.
+    pub fn write(self, out: &mut Vec<u8>) {
+        let mut text = [b'0'; 40];
+        let (mut at, mut count) = (text.len(), 0);
+        let mut digit = |digit: u8| {
+            if count == usize::from(self.places) && count > 0 {
+                at -= 1;
+                text[at] = b'.';
+            }
+            at -= 1;
+            text[at] = b'0' + digit;
+            count += 1;
+            count > usize::from(self.places)
+        };
+        let mut large = self.units.unsigned_abs();
+        while large > u128::from(u64::MAX) {
+            digit((large % 10) as u8);
+            large /= 10;
+        }
+        // Nearly all numbers are small, and dividing those is fast.
+        let mut small = large as u64;
+        while !digit((small % 10) as u8) || small >= 10 {
+            small /= 10;
+        }
+        if self.units < 0 {
+            out.push(b'-');
+        }
+        out.extend_from_slice(&text[at..]);
+    }
+
     /// The same number without zeros at the end of the fraction.
     pub fn trimmed(mut self) -> Self {
         while self.places > 0 && self.units % 10 == 0 {
@@ -163,30 +213,38 @@ impl Decimal38 {
     }
 }
 
-impl fmt::Display for Decimal38 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let places = usize::from(self.places);
-        let digits = format!("{:0>width$}", self.units.unsigned_abs(), width = places + 1);
-        let (whole, fraction) = digits.split_at(digits.len() - places);
-        let sign = if self.units < 0 { "-" } else { "" };
-        if fraction.is_empty() { write!(f, "{sign}{whole}") } else { write!(f, "{sign}{whole}.{fraction}") }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::cell::written;
     use super::*;
+
+    fn read(text: &str) -> Result<String, &'static str> {
+        Decimal38::parse(text).map(|number| written(|out| number.write(out)))
+    }
+
+    #[test]
+    fn short_numbers_are_read_as_long_ones() {
+        let mut random = fastrand::Rng::with_seed(4);
+        for _ in 0..20_000 {
+            let text: String =
+                (0..random.usize(0..22)).map(|_| char::from(random.choice(*b"0123456789.-").unwrap_or(b'0'))).collect();
+            let (negative, digits) = text.strip_prefix('-').map_or((false, text.as_str()), |rest| (true, rest));
+            let Some(short) = Decimal38::short(negative, digits.as_bytes()) else { continue };
+            // An exponent sends it the long way.
+            assert_eq!(Decimal38::parse(&format!("{text}e0")), Ok(short), "{text}");
+        }
+    }
 
     #[test]
     fn decimals_of_38_digits_come_back_as_they_were() {
         let long = "12345678901234567890123456789012345678";
         for text in ["0", "19.99", "-0.05", "9007199254740993", long, "0.12345678901234567890123456789012345678"] {
-            assert_eq!(Decimal38::parse(text).map(|number| number.to_string()).as_deref(), Ok(text));
+            assert_eq!(read(text).as_deref(), Ok(text));
         }
-        for (text, read) in
+        for (text, expected) in
             [("1e3", "1000"), ("1.5e-3", "0.0015"), ("+7", "7"), (".5", "0.5"), ("1.", "1"), ("007", "7"), ("-0", "0")]
         {
-            assert_eq!(Decimal38::parse(text).map(|number| number.to_string()).as_deref(), Ok(read), "{text}");
+            assert_eq!(read(text).as_deref(), Ok(expected), "{text}");
         }
         for wrong in ["", "-", ".", "1e", "e1", "1,5", "1 2", "0x1", "NaN", "1..2", &format!("{long}9"), "1e99", "1e-99"] {
             assert!(Decimal38::parse(wrong).is_err(), "{wrong}");

@@ -1,5 +1,6 @@
 //! [`CsvImport`]: the job, between its items and a target.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -7,13 +8,16 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tokio::sync::OnceCell;
 
+use super::cell::Cell;
+use super::column::{Column, Source};
 use super::config::CsvImportConfig;
 use super::database::Database;
 use super::plan::Plan;
 use super::rows::Rows;
-use super::target::Target;
+use super::target::{Encode, Target};
 use crate::expression::{Params, Scope};
-use crate::job::{Attempt, ConfigError, Ending, Fleet, Job, JobError, Repeat, Setup, Within};
+use crate::job::{Attempt, ConfigError, Ending, Fleet, Job, JobError, Repeat, RowsAttempt, Setup, Within};
+use crate::row_block::RowBlock;
 
 /// Imports rows into a table. See [`CsvImportConfig`].
 pub struct CsvImport {
@@ -62,6 +66,7 @@ impl Job for CsvImport {
     const NAME: &'static str = "csv_import";
     const REPEAT: Repeat = Repeat::Recorded;
     const WHOLE_BATCH: bool = true;
+    const TAKES_ROWS: bool = true;
     const FINISHES: bool = true;
     const ERRORS: &'static [(&'static str, &'static str)] = &[
         (
@@ -150,24 +155,110 @@ impl Job for CsvImport {
         results
     }
 
+    async fn run_rows(&self, attempt: &RowsAttempt<'_>) -> Vec<(usize, JobError)> {
+        let target = match self.target().await {
+            Ok(target) => target,
+            Err(error) => return attempt.rows().map(|row| (row, JobError::surroundings(error.cause()))).collect(),
+        };
+        let block = attempt.block();
+        let fields = self.fields(block);
+        let mut rows = Rows::with_capacity(attempt.rows().len(), block.size());
+        let mut again = attempt.number() > 1;
+        let mut failed = Vec::new();
+        for row in attempt.rows() {
+            let index = block.index(row);
+            if target.is_written(index) {
+                continue;
+            }
+            again |= attempt.redrive(row) > 0;
+            if let Err(error) = rows.push(index, |out| self.row_of_block(target, attempt, &fields, row, out)) {
+                failed.push((row, error));
+            }
+        }
+        if rows.is_empty() {
+            return failed;
+        }
+        match target.write(rows, again).await {
+            Ok(refused) => failed.extend(refused.into_iter().filter_map(|(index, why)| {
+                let row = attempt.rows().find(|row| block.index(*row) == index)?;
+                Some((row, JobError::permanent(why).named("Database.Constraint")))
+            })),
+            Err(error) => {
+                let known: HashSet<usize> = failed.iter().map(|(row, _)| *row).collect();
+                let left = attempt.rows().filter(|row| !known.contains(row) && !target.is_written(block.index(*row)));
+                failed.extend(left.map(|row| (row, error.clone().into())));
+            }
+        }
+        failed
+    }
+
     async fn finish(&self, ending: &Ending<'_>) -> Result<(), JobError> {
         self.target().await?.finish(ending).await
     }
 }
 
+/// Where the value of a column comes from in a block.
+enum Field {
+    At(usize),
+    Expression,
+    /// The file has no such column.
+    Absent,
+}
+
 impl CsvImport {
+    /// Where the values of the columns come from.
+    fn fields(&self, block: &RowBlock) -> Vec<Field> {
+        let of = |column: &Column| match column.source() {
+            Source::Value(_) => Field::Expression,
+            Source::Item(name) => block.columns().iter().position(|known| known == name).map_or(Field::Absent, Field::At),
+        };
+        self.plan.columns.iter().map(of).collect()
+    }
+
+    /// The same as [`CsvImport::row`] of a row that is no JSON, unless an expression wants it.
+    fn row_of_block(
+        &self,
+        target: &dyn Target,
+        attempt: &RowsAttempt<'_>,
+        fields: &[Field],
+        row: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), JobError> {
+        let (encoder, block) = (target.encoder(), attempt.block());
+        encoder.begin(block.index(row), out);
+        let mut item = None;
+        for ((at, column), field) in self.plan.columns.iter().enumerate().zip(fields) {
+            let text = if let Field::At(number) = field { block.field(row, *number) } else { None };
+            // Most texts are kept as they are: nothing is made of them.
+            if text.is_some_and(|text| column.keeps(text) && encoder.text(at, text, out)) {
+                continue;
+            }
+            let take = |cell: &Cell<'_>| self.take(encoder, at, cell, out);
+            let taken = match field {
+                Field::At(_) => column.field(text, take),
+                Field::Expression | Field::Absent => {
+                    let item = item.get_or_insert_with(|| block.value(row));
+                    column.value(item, &Scope::params(attempt.params()).with_item(item), take)
+                }
+            };
+            taken.map_err(|wrong| JobError::permanent(wrong).named("Csv.InvalidValue"))?;
+        }
+        Ok(())
+    }
+
+    fn take(&self, encoder: &dyn Encode, at: usize, cell: &Cell<'_>, out: &mut Vec<u8>) -> Result<(), String> {
+        if *cell == Cell::Null && self.plan.key.contains(&at) {
+            return Err("has no value, and is part of `conflict_key`".to_string());
+        }
+        encoder.cell(at, cell, out)
+    }
+
     fn row(&self, target: &dyn Target, attempt: &Attempt<'_>, out: &mut Vec<u8>) -> Result<(), JobError> {
         let encoder = target.encoder();
         encoder.begin(attempt.item.index, out);
         for (at, column) in self.plan.columns.iter().enumerate() {
-            let take = |cell: &super::cell::Cell<'_>| {
-                if *cell == super::cell::Cell::Null && self.plan.key.contains(&at) {
-                    return Err("has no value, and is part of `conflict_key`".to_string());
-                }
-                encoder.cell(at, cell, out)
-            };
             column
-                .value(attempt.item(), attempt.scope(), take)
+                .value(attempt.item(), attempt.scope(), |cell| self.take(encoder, at, cell, out))
                 .map_err(|wrong| JobError::permanent(wrong).named("Csv.InvalidValue"))?;
         }
         Ok(())

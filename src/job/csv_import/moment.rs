@@ -173,7 +173,36 @@ fn fraction(text: &str) -> Option<u32> {
     format!("{kept:0<6}").parse().ok()
 }
 
+/// `2026-11-23T10:00:00Z`, as computers write it.
+fn exact(text: &str) -> Option<Written> {
+    let bytes: &[u8; 20] = text.as_bytes().try_into().ok()?;
+    let number = |from: usize, to: usize| {
+        bytes[from..to].iter().try_fold(0u32, |number, byte| {
+            let digit = byte.wrapping_sub(b'0');
+            (digit < 10).then(|| number * 10 + u32::from(digit))
+        })
+    };
+    let signs = [bytes[4], bytes[7], bytes[10], bytes[13], bytes[16], bytes[19]];
+    if !matches!(&signs, b"--T::Z" | b"-- ::Z") {
+        return None;
+    }
+    let days = days(number(0, 4)?, number(5, 7)?, number(8, 10)?)?;
+    let micros = clock(number(11, 13)?, number(14, 16)?, number(17, 19)?, 0)?;
+    Some(Written { days, micros, offset: Some(0) })
+}
+
+/// Whether it is such a moment, as it would be written again.
+pub(super) fn is_exact(text: &str) -> bool {
+    text.as_bytes().get(10) == Some(&b'T')
+        && !text.as_bytes().starts_with(b"0000")
+        && !text.ends_with("60Z")
+        && exact(text).is_some()
+}
+
 fn iso(text: &str) -> Option<Written> {
+    if let Some(written) = exact(text) {
+        return Some(written);
+    }
     let day = text.get(..10)?;
     let bytes = day.as_bytes();
     if bytes[4] != b'-' || bytes[7] != b'-' {
@@ -256,10 +285,11 @@ fn pattern(tokens: &[Token], text: &str) -> Option<Written> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cell::written;
     use super::*;
 
     fn moment(format: &TimeFormat, text: &str) -> Option<String> {
-        format.read(text).map(|written| written.moment(None).text())
+        format.read(text).map(|found| written(|out| found.moment(None).write(out)))
     }
 
     #[test]
@@ -294,6 +324,6 @@ mod tests {
         assert!(TimeFormat::of("YYYY-DD", true).is_err() && TimeFormat::of("YYYY-MM-DD hh", false).is_err());
         assert!(TimeFormat::of("YYYY-MM-DD DD", false).is_err());
         let zoned = TimeFormat::Iso.read("2026-01-01 00:00").unwrap().moment(offset("+02:00"));
-        assert_eq!(zoned.text(), "2025-12-31T22:00:00Z");
+        assert_eq!(written(|out| zoned.write(out)), "2025-12-31T22:00:00Z");
     }
 }

@@ -54,6 +54,10 @@ impl Encode for PostgresEncoder {
         }
     }
 
+    fn text(&self, column: usize, text: &str, out: &mut Vec<u8>) -> bool {
+        matches!(self.columns[column].0, PgType::Text(None)) && plain(text, out).is_ok()
+    }
+
     fn cell(&self, column: usize, cell: &Cell<'_>, out: &mut Vec<u8>) -> Result<(), String> {
         let (kind, not_null) = &self.columns[column];
         if *cell == Cell::Null && *not_null {
@@ -124,7 +128,7 @@ fn value(kind: &PgType, cell: &Cell<'_>, out: &mut Vec<u8>) -> Result<(), String
         (PgType::Uuid, Cell::Uuid(uuid)) => field(out, &uuid.to_be_bytes()),
         (PgType::Array(of, oid), Cell::Array(cells)) => {
             sized(out, |out| {
-                let has_null = cells.iter().any(|cell| *cell == Cell::Null);
+                let has_null = cells.contains(&Cell::Null);
                 let dimensions = i32::from(!cells.is_empty());
                 out.extend_from_slice(&dimensions.to_be_bytes());
                 out.extend_from_slice(&i32::from(has_null).to_be_bytes());

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::booleans::BooleanWords;
 use super::cell::Cell;
 use super::decimal::{Decimal38, NumberFormat};
-use super::moment::{TimeFormat, Written};
+use super::moment::{self, TimeFormat, Written};
 
 /// How values of one column are read.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +58,18 @@ impl Reader {
             Self::Enum(values) if values.iter().any(|value| *value == text) => Ok(Cell::Text(text)),
             Self::Enum(values) => Err(format!("none of {}", crate::nearest::list(values.iter().map(String::as_str), 12))),
             Self::Array { of, separator } => array(of, separator.as_deref(), &text),
+        }
+    }
+
+    /// Whether the text is a value, written as it would be written again: there is nothing to be made of it. Seen at a glance; a
+    /// text of which this cannot be seen is read.
+    pub fn is_written_so(&self, text: &str) -> bool {
+        match self {
+            Self::Text => true,
+            Self::Uuid => is_lowercase_uuid(text.as_bytes()),
+            Self::Decimal(formats) => matches!(formats.as_slice(), [NumberFormat::PLAIN]) && is_short_decimal(text.as_bytes()),
+            Self::Timestamp { formats, .. } => matches!(formats.as_slice(), [TimeFormat::Iso]) && moment::is_exact(text),
+            _ => false,
         }
     }
 
@@ -118,8 +130,11 @@ fn integer(formats: &[NumberFormat], text: &str) -> Result<i64, String> {
 fn float(text: &str) -> Result<f64, String> {
     // What Rust reads beside digits: `inf`, `NaN` and their like, which are numbers of PostgreSQL as well.
     let number: f64 = text.parse().map_err(|_| "not a number".to_string())?;
+    if number.is_finite() {
+        return Ok(number);
+    }
     let said_so = text.bytes().any(|byte| byte.is_ascii_alphabetic() && !matches!(byte, b'e' | b'E'));
-    if number.is_finite() || said_so { Ok(number) } else { Err("too large for a float".to_string()) }
+    if said_so { Ok(number) } else { Err("too large for a float".to_string()) }
 }
 
 fn time<T>(formats: &[TimeFormat], text: &str, take: impl Fn(Written) -> Option<T>) -> Result<T, String> {
@@ -129,24 +144,76 @@ fn time<T>(formats: &[TimeFormat], text: &str, take: impl Fn(Written) -> Option<
     })
 }
 
+/// The value of a hexadecimal digit, 16 for what is none.
+const HEX: [u8; 256] = {
+    let mut values = [16; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        values[b"0123456789abcdef"[digit] as usize] = digit as u8;
+        values[b"0123456789ABCDEF"[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    values
+};
+
+/// `6f9619ff-8b86-d011-b42d-00c04fc964ff`.
+fn is_lowercase_uuid(text: &[u8]) -> bool {
+    let Ok(text) = <&[u8; 36]>::try_from(text) else { return false };
+    let mut fine = true;
+    for (at, byte) in text.iter().enumerate() {
+        let is_sign = matches!(at, 8 | 13 | 18 | 23);
+        fine &= if is_sign { *byte == b'-' } else { byte.is_ascii_digit() | matches!(byte, b'a'..=b'f') };
+    }
+    fine
+}
+
+/// Digits with at most one point between them and no zeros in front, as few as a float keeps.
+fn is_short_decimal(text: &[u8]) -> bool {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    if digits.is_empty()
+        || digits.len() > 16
+        || digits.len() < text.len() && digits.iter().all(|byte| matches!(byte, b'0' | b'.'))
+    {
+        return false;
+    }
+    let point = memchr::memchr(b'.', digits);
+    let whole = &digits[..point.unwrap_or(digits.len())];
+    let fraction = point.map_or(&[][..], |at| &digits[at + 1..]);
+    let fine = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
+    let count = whole.len() + fraction.len();
+    (whole == b"0" || whole.first().is_some_and(|byte| *byte != b'0'))
+        && point.is_none_or(|at| at + 1 < digits.len())
+        && count <= 15
+        && fine(whole)
+        && fine(fraction)
+}
+
 fn uuid(text: &str) -> Option<u128> {
     let text = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or(text);
     let bytes = text.as_bytes();
-    let fine = match bytes.len() {
-        32 => true,
-        36 => [8, 13, 18, 23].iter().all(|at| bytes[*at] == b'-'),
-        _ => false,
+    let groups: &[std::ops::Range<usize>] = match bytes.len() {
+        32 => &[0..32],
+        36 if [8, 13, 18, 23].iter().all(|at| bytes[*at] == b'-') => &[0..8, 9..13, 14..18, 19..23, 24..36],
+        _ => return None,
     };
     let mut number = 0u128;
-    let mut count = 0;
-    for (at, byte) in bytes.iter().enumerate().take(if fine { 36 } else { 0 }) {
-        if bytes.len() == 36 && [8, 13, 18, 23].contains(&at) {
-            continue;
+    for group in groups {
+        let (mut part, mut wrong) = (0u64, false);
+        // At most 16 digits are looked at before they are put behind the others.
+        for digits in bytes[group.clone()].chunks(16) {
+            for digit in digits {
+                let value = HEX[usize::from(*digit)];
+                wrong |= value > 15;
+                part = part << 4 | u64::from(value & 15);
+            }
+            if wrong {
+                return None;
+            }
+            number = number << (4 * digits.len()) | u128::from(part);
+            part = 0;
         }
-        number = number << 4 | u128::from(char::from(*byte).to_digit(16)?);
-        count += 1;
     }
-    (count == 32).then_some(number)
+    Some(number)
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {

@@ -2,7 +2,7 @@
 
 use rusqlite::types::ValueRef;
 
-use super::cell::{Cell, write_date};
+use super::cell::{Cell, write_date, write_uuid, written};
 use super::target::Encode;
 
 /// What a column of SQLite makes of what is put into it.
@@ -53,6 +53,11 @@ const BLOB: u8 = 4;
 impl Encode for SqliteEncoder {
     fn begin(&self, _: u64, _: &mut Vec<u8>) {}
 
+    fn text(&self, _: usize, value: &str, out: &mut Vec<u8>) -> bool {
+        text(out, value);
+        true
+    }
+
     fn cell(&self, column: usize, cell: &Cell<'_>, out: &mut Vec<u8>) -> Result<(), String> {
         let (affinity, not_null) = self.columns[column];
         match cell {
@@ -78,16 +83,12 @@ impl Encode for SqliteEncoder {
                         "more than the {FLOAT_DIGITS} digits that SQLite keeps in a column of this type; one of type TEXT keeps all"
                     ));
                 }
-                text(out, &number.to_string());
+                text_by(out, |out| number.write(out));
             }
             Cell::Text(value) => text(out, value),
-            Cell::Date(days) => {
-                let mut value = String::with_capacity(10);
-                write_date(&mut value, *days);
-                text(out, &value);
-            }
-            Cell::Timestamp(moment) => text(out, &moment.text()),
-            Cell::Uuid(uuid) => text(out, &uuid_text(*uuid)),
+            Cell::Date(days) => text_by(out, |out| write_date(out, *days)),
+            Cell::Timestamp(moment) => text_by(out, |out| moment.write(out)),
+            Cell::Uuid(uuid) => text_by(out, |out| write_uuid(out, *uuid)),
             Cell::Bytes(bytes) => {
                 out.push(BLOB);
                 blob(out, bytes);
@@ -112,9 +113,13 @@ fn blob(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-fn uuid_text(uuid: u128) -> String {
-    let hex = format!("{uuid:032x}");
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+/// A text whose length is known once it is written.
+fn text_by(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    out.extend_from_slice(&[TEXT, 0, 0, 0, 0]);
+    let begin = out.len();
+    write(out);
+    let length = (out.len() - begin) as u32;
+    out[begin - 4..begin].copy_from_slice(&length.to_le_bytes());
 }
 
 /// An element of an array, as JSON: what JSON cannot keep exactly is a text.
@@ -125,15 +130,11 @@ fn json(cell: &Cell<'_>) -> serde_json::Value {
         Cell::Integer(number) => Value::from(*number),
         Cell::Float(number) => Value::from(*number),
         Cell::Boolean(is) => Value::from(*is),
-        Cell::Decimal(number) => Value::from(number.to_string()),
+        Cell::Decimal(number) => Value::from(written(|out| number.write(out))),
         Cell::Text(text) => Value::from(text.as_ref()),
-        Cell::Date(days) => {
-            let mut text = String::new();
-            write_date(&mut text, *days);
-            Value::from(text)
-        }
-        Cell::Timestamp(moment) => Value::from(moment.text()),
-        Cell::Uuid(uuid) => Value::from(uuid_text(*uuid)),
+        Cell::Date(days) => Value::from(written(|out| write_date(out, *days))),
+        Cell::Timestamp(moment) => Value::from(written(|out| moment.write(out))),
+        Cell::Uuid(uuid) => Value::from(written(|out| write_uuid(out, *uuid))),
         Cell::Bytes(bytes) => Value::from(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
     }
 }
@@ -172,5 +173,47 @@ impl<'a> Iterator for Values<'a> {
             BLOB => ValueRef::Blob(self.run()?),
             _ => ValueRef::Null,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::decimal::NumberFormat;
+    use super::super::moment::TimeFormat;
+    use super::super::read::Reader;
+    use super::*;
+
+    #[test]
+    fn what_is_kept_as_it_is_would_be_written_so() {
+        let readers = [
+            Reader::Uuid,
+            Reader::Decimal(vec![NumberFormat::PLAIN]),
+            Reader::Timestamp { formats: vec![TimeFormat::Iso], zone: Some(3600) },
+        ];
+        let seeds = ["6f9619ff-8b86-d011-b42d-00c04fc964ff", "-1234567890.12345", "2024-02-29T23:59:59Z", "0.50", "-0", "0", "7"];
+        let encoder = SqliteEncoder { columns: vec![(Affinity::Numeric, false)] };
+        let mut random = fastrand::Rng::with_seed(11);
+        let mut kept = [0; 3];
+        for _ in 0..60_000 {
+            let mut text = random.choice(seeds).unwrap().to_string();
+            for _ in 0..random.usize(0..3) {
+                let at = random.usize(0..=text.len());
+                let piece = random.choice(["0", "9", "6", "a", "F", "-", ".", "T", " ", "Z", ":", "e1", ""]).unwrap();
+                let end = (at + random.usize(0..=1)).min(text.len());
+                text.replace_range(at..end, piece);
+            }
+            for (reader, kept) in readers.iter().zip(&mut kept) {
+                if !reader.is_written_so(&text) {
+                    continue;
+                }
+                *kept += 1;
+                let (mut as_it_is, mut read) = (Vec::new(), Vec::new());
+                assert!(encoder.text(0, &text, &mut as_it_is));
+                let cell = reader.text(text.as_str().into()).unwrap_or_else(|wrong| panic!("`{text}` is {wrong}"));
+                encoder.cell(0, &cell, &mut read).unwrap();
+                assert_eq!(as_it_is, read, "{text}");
+            }
+        }
+        assert!(kept.iter().all(|kept| *kept > 1000), "{kept:?}");
     }
 }

@@ -55,6 +55,10 @@ pub(super) trait Encode: Send + Sync + 'static {
     /// Begins a row.
     fn begin(&self, item: u64, out: &mut Vec<u8>);
 
+    /// Appends a text that is kept as it is: of a column of text, or of a kind that this database has no type for, which keeps
+    /// the texts that [`Reader::is_written_so`](super::read::Reader::is_written_so) tells of. False if it keeps something else.
+    fn text(&self, column: usize, text: &str, out: &mut Vec<u8>) -> bool;
+
     /// Appends the value of the column at this place of the plan; the error says what it is not.
     fn cell(&self, column: usize, cell: &Cell<'_>, out: &mut Vec<u8>) -> Result<(), String>;
 }

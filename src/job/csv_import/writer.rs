@@ -14,7 +14,7 @@ use super::rows::Rows;
 use super::target::{Driver, Refused};
 
 /// How many bytes of rows are one transaction at most, beside those of one batch.
-const MOST_BYTES: usize = 8 << 20;
+const MOST_BYTES: usize = 4 << 20;
 
 /// How long a database may be away before the run stops.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -78,8 +78,14 @@ struct Writer<D: Driver> {
 impl<D: Driver> Writer<D> {
     async fn work(mut self) {
         while let Some(tasks) = self.gather().await {
-            let mut rows = Rows::default();
-            tasks.iter().for_each(|task| rows.append(&task.rows));
+            let rows = match tasks.as_slice() {
+                [only] => Cow::Borrowed(&only.rows),
+                several => {
+                    let mut rows = Rows::with_capacity(0, several.iter().map(|task| task.rows.size()).sum());
+                    several.iter().for_each(|task| rows.append(&task.rows));
+                    Cow::Owned(rows)
+                }
+            };
             let again = tasks.iter().any(|task| task.again);
             match self.write(&rows, again).await {
                 Ok(refused) => {
