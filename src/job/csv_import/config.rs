@@ -7,7 +7,7 @@ use super::column;
 use super::database::Database;
 use super::kind::Columns;
 use crate::expression::{Expression, Setting};
-use crate::job::ConfigError;
+use crate::job::{ConfigError, Fleet};
 
 /// Imports rows into a table of SQLite or PostgreSQL: each row once whatever crashes, every bad row given back, nothing else held up.
 ///
@@ -104,6 +104,30 @@ impl CsvImportConfig {
         match wrong.into_iter().reduce(ConfigError::and) {
             Some(error) => Err(error),
             None => Ok(()),
+        }
+    }
+
+    /// What the import needs of others on AWS.
+    ///
+    /// # Errors
+    /// An SQLite file, and `mode: replace`, whose last step nobody would take there.
+    pub(super) fn fleet(&self) -> Result<Fleet, ConfigError> {
+        let mut wrong = Vec::new();
+        let text = self.database.as_literal().cloned().or_else(|| self.database.expression().map(|text| text.text().to_string()));
+        if !text.is_some_and(|text| text.starts_with("postgres")) {
+            let error = ConfigError::new("database", "an SQLite file of this machine, which the workers on AWS do not have");
+            wrong.push(error.hint("`postgres://user@host/database`, or run it here: `fanfold run`"));
+        }
+        if self.mode == Mode::Replace {
+            let error = ConfigError::new(
+                "mode",
+                "`replace` puts the rows in place once all of them are there, which is not done on AWS yet",
+            );
+            wrong.push(error.hint("`append` or `upsert`, or run it here: `fanfold run`"));
+        }
+        match wrong.into_iter().reduce(ConfigError::and) {
+            Some(error) => Err(error),
+            None => Ok(Fleet::default()),
         }
     }
 

@@ -16,7 +16,7 @@ use super::plan::Plan;
 use super::rows::Rows;
 use super::target::{Encode, Target};
 use crate::expression::{Params, Scope};
-use crate::job::{Attempt, ConfigError, Ending, Job, JobError, Repeat, RowsAttempt, Setup, Within};
+use crate::job::{Attempt, ConfigError, Ending, Fleet, Job, JobError, Repeat, RowsAttempt, Setup, Within};
 use crate::row_block::RowBlock;
 
 /// Imports rows into a table. See [`CsvImportConfig`].
@@ -87,6 +87,10 @@ impl Job for CsvImport {
 
     fn check(config: &CsvImportConfig, _: &Within) -> Result<(), ConfigError> {
         config.check()
+    }
+
+    fn fleet(config: &CsvImportConfig) -> Result<Fleet, ConfigError> {
+        config.fleet()
     }
 
     fn new(config: CsvImportConfig, setup: &Setup) -> Result<Self, ConfigError> {
