@@ -52,10 +52,10 @@ impl Sqlite {
             db.pragma_update(None, "foreign_keys", true)?;
             // FULL: the record says that rows are there, so they must survive what the record survives.
             db.pragma_update(None, "synchronous", "full")?;
-            db.pragma_update(None, "cache_size", -CACHE_KIB)?;
-            db.pragma_update(None, "temp_store", "file")?;
             // Only a file that is new takes it: rows go faster into larger pages than SQLite makes by itself.
             db.pragma_update(None, "page_size", PAGE_BYTES)?;
+            db.pragma_update(None, "cache_size", -CACHE_KIB)?;
+            db.pragma_update(None, "temp_store", "file")?;
             // What is not a database at all is told now.
             db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
             Ok(db)
