@@ -86,7 +86,7 @@ impl RowRanges {
                 rows.go_to(position)?;
                 rows
             }
-            None => self.input.rows(position)?,
+            None => self.input.parts(position)?,
         };
         for _ in 0..range.count {
             let Some(row) = rows.next()? else { return Err(super::feeder::short(range)) };

@@ -309,6 +309,15 @@ impl OpenInput {
         Rows::new(self.clone(), file, from, input.is_counted().then_some(input.count))
     }
 
+    /// The same for who reads parts of it here and there, by [`Rows::go_to`].
+    ///
+    /// # Errors
+    /// The file is gone or has changed since it was frozen.
+    pub(crate) fn parts(&self, from: Position) -> Result<Rows> {
+        let (file, _) = self.file()?;
+        Rows::of_parts(self.clone(), file, from, Some(self.0.input.count))
+    }
+
     /// Reads single records by their positions: for a thread that may block.
     ///
     /// # Errors

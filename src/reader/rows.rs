@@ -11,7 +11,7 @@ use super::csv::Columns;
 use super::input::{Format, OpenInput};
 use super::parts::{next_part, part_of};
 use super::split::{Rule, Split, State};
-use super::window::{FORWARD, SINGLE, Window};
+use super::window::{FORWARD, PART, SINGLE, Window};
 use crate::row_block::RowBlock;
 use crate::{Error, Failure, Place, Result};
 
@@ -81,6 +81,11 @@ struct Found {
 impl Rows {
     pub(super) fn new(source: OpenInput, file: File, from: Position, count: Option<u64>) -> Result<Self> {
         Self::reading(source, file, from, count, FORWARD)
+    }
+
+    /// For who reads parts here and there.
+    pub(super) fn of_parts(source: OpenInput, file: File, from: Position, count: Option<u64>) -> Result<Self> {
+        Self::reading(source, file, from, count, PART)
     }
 
     fn reading(source: OpenInput, file: File, from: Position, count: Option<u64>, chunk: usize) -> Result<Self> {
