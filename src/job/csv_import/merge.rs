@@ -193,7 +193,7 @@ impl<C: Connection> Merge<'_, C> {
             Err(error) if error.kind == DbErrorKind::Row => {}
             Err(error) => return Err(error),
         }
-        self.connection.execute("ROLLBACK TO SAVEPOINT fanfold_round").await?;
+        self.connection.execute("ROLLBACK TO SAVEPOINT fanfold_round; RELEASE SAVEPOINT fanfold_round").await?;
         // Then in order, by parts, down to each row that is refused.
         let items = format!("fanfold_items_{round}");
         let stage = &self.layout.stage;
@@ -239,7 +239,7 @@ impl<C: Connection> Merge<'_, C> {
                 Err(error) if error.kind == DbErrorKind::Row => error,
                 Err(error) => return Err(error),
             };
-            self.connection.execute("ROLLBACK TO SAVEPOINT fanfold_part").await?;
+            self.connection.execute("ROLLBACK TO SAVEPOINT fanfold_part; RELEASE SAVEPOINT fanfold_part").await?;
             if let Some(row) = stride.refused(&range, None) {
                 self.refuse(part[row], round + 1, &error.text).await?;
                 refused.push((part[row], error.text));

@@ -171,7 +171,7 @@ impl Connection for PostgresConnection {
                 Err(error) if error.kind == DbErrorKind::Row => error,
                 Err(error) => return Err(error),
             };
-            self.execute("ROLLBACK TO SAVEPOINT fanfold_rows").await?;
+            self.execute("ROLLBACK TO SAVEPOINT fanfold_rows; RELEASE SAVEPOINT fanfold_rows").await?;
             refused.extend(stride.refused(&range, error.row).map(|row| (row, error.text)));
         }
         self.unchanged().await?;
