@@ -148,7 +148,7 @@ fn look_at(row: &Row<'_>, selection: &Selection, bound: &Bound, job: &Arc<dyn An
 /// # Errors
 /// The source cannot be read.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub(crate) async fn first_items(items: &ItemsConfig, shown: &str, most: usize) -> Result<Vec<Value>> {
+pub(crate) async fn first_items(items: &ItemsConfig, shown: &str, most: usize) -> Result<(Vec<String>, Vec<Value>)> {
     let scratch = Scratch::new()?;
     let input = reader::freeze(items, &Storages::new("sample"), &scratch.0, shown).await?;
     let open = input.open(&scratch.0)?;
@@ -160,7 +160,7 @@ pub(crate) async fn first_items(items: &ItemsConfig, shown: &str, most: usize) -
         {
             found.extend(row.value().ok());
         }
-        Ok(found)
+        Ok((input.columns().to_vec(), found))
     })
 }
 

@@ -71,8 +71,9 @@ impl Feeder {
             self.record.redriven()?.into_iter().map(|(item, (redrive, _))| (item, redrive)).collect();
         let redriven = Arc::new(redriven);
         let suspects = suspects(&self.record)?;
-        let rows = (self.takes_rows && self.wanted.is_all() && suspects.is_empty() && RowRanges::are_enough(&self.input, &self.ready))
-            .then(|| RowRanges::new(self.input.clone(), self.ready.clone(), Arc::clone(&redriven), Arc::clone(&self.desk)));
+        let rows =
+            (self.takes_rows && self.wanted.is_all() && suspects.is_empty() && RowRanges::are_enough(&self.input, &self.ready))
+                .then(|| RowRanges::new(self.input.clone(), self.ready.clone(), Arc::clone(&redriven), Arc::clone(&self.desk)));
         let mut feeding = Feeding {
             redriven,
             rows: rows.map(Arc::new),

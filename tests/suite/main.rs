@@ -22,6 +22,7 @@ mod import_postgres;
 mod import_sqlite;
 mod inventory;
 mod misbehaviour;
+mod new_import;
 mod order;
 mod partner;
 mod plugin;

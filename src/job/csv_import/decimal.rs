@@ -213,7 +213,6 @@ impl Decimal38 {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::super::cell::written;
@@ -227,7 +226,8 @@ mod tests {
     fn short_numbers_are_read_as_long_ones() {
         let mut random = fastrand::Rng::with_seed(4);
         for _ in 0..20_000 {
-            let text: String = (0..random.usize(0..22)).map(|_| char::from(random.choice(*b"0123456789.-").unwrap_or(b'0'))).collect();
+            let text: String =
+                (0..random.usize(0..22)).map(|_| char::from(random.choice(*b"0123456789.-").unwrap_or(b'0'))).collect();
             let (negative, digits) = text.strip_prefix('-').map_or((false, text.as_str()), |rest| (true, rest));
             let Some(short) = Decimal38::short(negative, digits.as_bytes()) else { continue };
             // An exponent sends it the long way.
