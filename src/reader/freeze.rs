@@ -8,7 +8,7 @@ use super::arriving::arriving;
 use super::encoding::{Encoding, text_start};
 use super::fetch::{At, FoundFile};
 use super::gather::{Bytes, Gather, is_open_end, is_readable_in_place};
-use super::input::{CsvFormat, Format, Input, InputFile, Version};
+use super::input::{CsvFormat, Format, Input, InputFile, UNCOUNTED, Version};
 use super::inventory;
 use super::json_array::{ArrayError, elements};
 use super::listing;
@@ -30,8 +30,26 @@ use crate::{Error, Place, Result};
 /// # Cancel safety
 /// Dropped half-way, it may go on in the background for a while; it can be called again for the same folder after that.
 pub async fn freeze(config: &ItemsConfig, storages: &Storages, run_dir: &Path, as_written: &str) -> Result<Input> {
+    freeze_by(config, storages, run_dir, as_written, true).await
+}
+
+/// The same for who looks at every record next: what is read where it is may be left uncounted ([`Input::is_counted`]).
+///
+/// # Errors
+/// Those of [`freeze`], but for records that end inside a quote: who reads them is told.
+pub(crate) async fn freeze_uncounted(
+    config: &ItemsConfig,
+    storages: &Storages,
+    run_dir: &Path,
+    as_written: &str,
+) -> Result<Input> {
+    freeze_by(config, storages, run_dir, as_written, false).await
+}
+
+async fn freeze_by(config: &ItemsConfig, storages: &Storages, run_dir: &Path, as_written: &str, counts: bool) -> Result<Input> {
     let limit = config.limit.map_or(u64::MAX, std::num::NonZeroU64::get);
-    let plan = Plan { source: as_written.to_string(), run_dir: run_dir.to_path_buf(), limit };
+    let counts = counts || config.limit.is_some();
+    let plan = Plan { source: as_written.to_string(), run_dir: run_dir.to_path_buf(), limit, counts };
     match &config.source {
         ItemsSource::Objects(objects) => listing::freeze(&objects.source, storages, plan).await,
         ItemsSource::Inventory(inventory) => inventory::freeze(inventory, storages, plan).await,
@@ -69,6 +87,8 @@ pub(super) struct Plan {
     pub source: String,
     pub run_dir: PathBuf,
     pub limit: u64,
+    /// Whether records are counted that need not be looked at otherwise.
+    pub counts: bool,
 }
 
 impl Plan {
@@ -172,7 +192,7 @@ impl Plan {
             file,
             version,
             start,
-            count: 0,
+            count: UNCOUNTED,
             cut: false,
             open_ends: Vec::new(),
             parts: Vec::new(),
@@ -184,8 +204,10 @@ impl Plan {
     /// Looks at every record once.
     pub fn count(&self, file: InputFile, format: Format, start: u64) -> Result<Input> {
         let mut input = self.input(file, format, start)?;
-        (input.count, input.cut) = input.count_records(&self.run_dir, self.limit)?;
-        if input.count > 0 && !input.cut && is_open_end(&input.format, self.last_byte(&input.file)?) {
+        if self.counts {
+            (input.count, input.cut) = input.count_records(&self.run_dir, self.limit)?;
+        }
+        if !input.cut && input.version.size() > start && is_open_end(&input.format, self.last_byte(&input.file)?) {
             input.open_ends.push(self.source.clone());
         }
         // Someone may have written to it meanwhile.

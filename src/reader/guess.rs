@@ -38,7 +38,7 @@ impl CsvGuess {
     /// It is not there, cannot be read, or is no text.
     pub async fn of(source: &SourceFile, storages: &Storages) -> Result<Self> {
         let shown = source.to_string();
-        let plan = Plan { source: shown.clone(), run_dir: std::path::PathBuf::new(), limit: u64::MAX };
+        let plan = Plan { source: shown.clone(), run_dir: std::path::PathBuf::new(), limit: u64::MAX, counts: true };
         let found = plan.find(source, storages).await?.into_iter().next();
         let Some(FoundFile { at, .. }) = found else { return Err(Error::bug("a source without a file")) };
         match at {

@@ -44,6 +44,9 @@ pub struct Input {
     pub(super) repairs: Option<String>,
 }
 
+/// The number of items before they were counted.
+pub(super) const UNCOUNTED: u64 = u64::MAX;
+
 /// What the file is made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -162,6 +165,11 @@ impl Version {
         Self { size: metadata.len(), modified: matches!(file, InputFile::InPlace(_)).then_some(modified) }
     }
 
+    /// How long it is, in bytes.
+    pub fn size(self) -> u64 {
+        self.size
+    }
+
     /// What differs, in words.
     fn difference(self, found: Self) -> String {
         if self.size != found.size {
@@ -177,6 +185,16 @@ impl Input {
     /// How many items there are.
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// Whether it is known how many items there are.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.count != UNCOUNTED
+    }
+
+    /// The same once its items were counted.
+    pub(crate) fn with_count(&self, count: u64) -> Self {
+        Self { count, ..self.clone() }
     }
 
     /// Whether `limit` cut it off: there is more in the source that is not read.
@@ -315,8 +333,9 @@ impl OpenInput {
     /// The file is gone or has changed since it was frozen.
     pub fn rows(&self, from: Position) -> Result<Rows> {
         let (file, _) = self.file()?;
-        let from = if from.offset < self.0.input.start { Position { index: 0, offset: self.0.input.start } } else { from };
-        Rows::new(self.clone(), file, from, Some(self.0.input.count))
+        let input = &self.0.input;
+        let from = if from.offset < input.start { Position { index: 0, offset: input.start } } else { from };
+        Rows::new(self.clone(), file, from, input.is_counted().then_some(input.count))
     }
 
     /// Reads single records by their positions: for a thread that may block.

@@ -41,6 +41,7 @@ pub use csv_config::{CsvConfig, Delimiter, Header};
 pub use encoding::Encoding;
 pub use failed_csv::{CsvLines, WrittenRow};
 pub use freeze::freeze;
+pub(crate) use freeze::freeze_uncounted;
 pub use globs::Globs;
 pub use guess::CsvGuess;
 pub use input::{Input, OpenInput};

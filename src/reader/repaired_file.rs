@@ -34,7 +34,7 @@ impl Input {
                 .hint("correct the source and begin a new run"));
         };
         let absolute = std::path::absolute(file).map_err(|error| super::freeze::unreadable(file, &error))?;
-        let plan = Plan { source: shown.to_string(), run_dir: run_dir.to_path_buf(), limit: u64::MAX };
+        let plan = Plan { source: shown.to_string(), run_dir: run_dir.to_path_buf(), limit: u64::MAX, counts: true };
         let input = plan.repairs(of_source, InputFile::InPlace(absolute))?;
         let Format::Csv(format) = &input.format else { return Ok(Vec::new()) };
         let order = order(of_source, format, shown)?;

@@ -8,6 +8,7 @@
 //! sees only values that fit. So a doc comment, a range or a default is written once, and a job from outside is checked as
 //! precisely as the built-in ones.
 
+mod aws;
 mod check;
 mod decode;
 mod hosts;
@@ -36,6 +37,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::expression::Params;
 use crate::job::{JobKind, Jobs, Keys, Within};
+pub use aws::{AwsSettings, ExecutionType};
 use decode::{Decoder, Field};
 use names::Known;
 pub use params::{Param, ParamType};
@@ -219,6 +221,11 @@ impl Workflow {
         errors.extend(check::together(&self.root).into_iter().map(|finding| self.told(finding)));
         errors.extend(sections.iter().filter(|(name, _)| name == "job").flat_map(|(_, value)| self.check_job(value)));
         Decoded { value, errors, secrets, sections, doubts }
+    }
+
+    /// The job, if it is one of the program's.
+    pub(crate) fn job(&self) -> Option<&JobKind> {
+        self.job.as_ref()
     }
 
     /// What the job may know of the workflow around it.

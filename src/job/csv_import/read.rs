@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, Engine, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 
 use super::booleans::BooleanWords;
 use super::cell::Cell;
 use super::decimal::{Decimal38, NumberFormat};
-use super::moment::{TimeFormat, Written};
+use super::moment::{self, TimeFormat, Written};
 
 /// How values of one column are read.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +60,18 @@ impl Reader {
             Self::Enum(values) if values.iter().any(|value| *value == text) => Ok(Cell::Text(text)),
             Self::Enum(values) => Err(format!("none of {}", crate::nearest::list(values.iter().map(String::as_str), 12))),
             Self::Array { of, separator } => array(of, separator.as_deref(), &text),
+        }
+    }
+
+    /// Whether the text is a value, written as it would be written again: there is nothing to be made of it. Seen at a glance; a
+    /// text of which this cannot be seen is read.
+    pub fn is_written_so(&self, text: &str) -> bool {
+        match self {
+            Self::Text => true,
+            Self::Uuid => is_lowercase_uuid(text.as_bytes()),
+            Self::Decimal(formats) => matches!(formats.as_slice(), [NumberFormat::PLAIN]) && is_short_decimal(text.as_bytes()),
+            Self::Timestamp { formats, .. } => matches!(formats.as_slice(), [TimeFormat::Iso]) && moment::is_exact(text),
+            _ => false,
         }
     }
 
@@ -132,58 +146,55 @@ fn time<T>(formats: &[TimeFormat], text: &str, take: impl Fn(Written) -> Option<
     })
 }
 
-fn uuid(text: &str) -> Option<u128> {
-    let text = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or(text);
-    let bytes = text.as_bytes();
-    let fine = match bytes.len() {
-        32 => true,
-        36 => [8, 13, 18, 23].iter().all(|at| bytes[*at] == b'-'),
-        _ => false,
-    };
-    let mut number = 0u128;
-    let mut count = 0;
-    for (at, byte) in bytes.iter().enumerate().take(if fine { 36 } else { 0 }) {
-        if bytes.len() == 36 && [8, 13, 18, 23].contains(&at) {
-            continue;
-        }
-        number = number << 4 | u128::from(char::from(*byte).to_digit(16)?);
-        count += 1;
+/// `6f9619ff-8b86-d011-b42d-00c04fc964ff`.
+fn is_lowercase_uuid(text: &[u8]) -> bool {
+    let Ok(text) = <&[u8; 36]>::try_from(text) else { return false };
+    let mut fine = true;
+    for (at, byte) in text.iter().enumerate() {
+        let is_sign = matches!(at, 8 | 13 | 18 | 23);
+        fine &= if is_sign { *byte == b'-' } else { byte.is_ascii_digit() | matches!(byte, b'a'..=b'f') };
     }
-    (count == 32).then_some(number)
+    fine
+}
+
+/// Digits with at most one point between them and no zeros in front, as few as a float keeps.
+fn is_short_decimal(text: &[u8]) -> bool {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    if digits.is_empty()
+        || digits.len() > 16
+        || digits.len() < text.len() && digits.iter().all(|byte| matches!(byte, b'0' | b'.'))
+    {
+        return false;
+    }
+    let point = memchr::memchr(b'.', digits);
+    let whole = &digits[..point.unwrap_or(digits.len())];
+    let fraction = point.map_or(&[][..], |at| &digits[at + 1..]);
+    let fine = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
+    let count = whole.len() + fraction.len();
+    (whole == b"0" || whole.first().is_some_and(|byte| *byte != b'0'))
+        && point.is_none_or(|at| at + 1 < digits.len())
+        && count <= 15
+        && fine(whole)
+        && fine(fraction)
+}
+
+/// With hyphens or without, in braces, or as a URN.
+fn uuid(text: &str) -> Option<u128> {
+    uuid::Uuid::try_parse(text).ok().map(|uuid| uuid.as_u128())
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.strip_prefix("\\x").or_else(|| text.strip_prefix("0x")).unwrap_or(text);
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    digits.as_bytes().chunks(2).map(|pair| Some((digit(pair[0])? << 4 | digit(pair[1])?) as u8)).collect()
+    hex::decode(text.strip_prefix("\\x").or_else(|| text.strip_prefix("0x")).unwrap_or(text)).ok()
 }
 
+/// In either alphabet, with padding or without.
 fn base64(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=');
-    if digits.len() % 4 == 1 || text.len() - digits.len() > 2 {
-        return None;
-    }
-    let (mut bytes, mut bits, mut held) = (Vec::with_capacity(text.len() * 3 / 4), 0u32, 0);
-    for byte in digits.bytes() {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held) as u8);
-        }
-    }
-    Some(bytes)
+    const ANY_PADDING: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, ANY_PADDING);
+    const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, ANY_PADDING);
+    let engine = if text.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
+    engine.decode(text).ok()
 }
 
 fn array(of: &Reader, separator: Option<&str>, text: &str) -> Result<Cell<'static>, String> {

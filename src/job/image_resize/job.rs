@@ -11,7 +11,7 @@ use super::config::ImageResizeConfig;
 use super::name;
 use super::recipe::Recipe;
 use crate::expression::{Scope, Setting};
-use crate::job::{Attempt, ConfigError, Job, JobError, Setup, Within, Work};
+use crate::job::{Attempt, ConfigError, Fleet, Job, JobError, Setup, Within, Work};
 use crate::storage::{Location, OnExists, Put, Storage, Storages};
 
 /// How much of the sources is in memory at once, waiting for a core or being decoded. Many items are in flight so that
@@ -126,6 +126,10 @@ impl Job for ImageResize {
 
     fn check(config: &ImageResizeConfig, _: &Within) -> Result<(), ConfigError> {
         config.check()
+    }
+
+    fn fleet(config: &ImageResizeConfig) -> Result<Fleet, ConfigError> {
+        config.fleet()
     }
 
     fn new(config: ImageResizeConfig, setup: &Setup) -> Result<Self, ConfigError> {
