@@ -372,6 +372,7 @@ fn warnings(input: &Input) -> Vec<String> {
     if input.is_cut() {
         warnings.push(format!("{count} items read, more not read (`items.limit`)"));
     }
+    warnings.extend(input.doubts());
     warnings
 }
 

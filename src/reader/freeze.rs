@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::arriving::arriving;
 use super::encoding::{Encoding, text_start};
 use super::fetch::{At, FoundFile};
-use super::gather::{Bytes, Gather, is_readable_in_place};
+use super::gather::{Bytes, Gather, is_open_end, is_readable_in_place};
 use super::input::{CsvFormat, Format, Input, InputFile, UNCOUNTED, Version};
 use super::inventory;
 use super::json_array::{ArrayError, elements};
@@ -194,6 +194,7 @@ impl Plan {
             start,
             count: UNCOUNTED,
             cut: false,
+            open_ends: Vec::new(),
             parts: Vec::new(),
             etag: None,
             repairs: None,
@@ -203,13 +204,25 @@ impl Plan {
     /// Looks at every record once.
     pub fn count(&self, file: InputFile, format: Format, start: u64) -> Result<Input> {
         let mut input = self.input(file, format, start)?;
-        if !self.counts {
-            return Ok(input);
+        if self.counts {
+            (input.count, input.cut) = input.count_records(&self.run_dir, self.limit)?;
         }
-        (input.count, input.cut) = input.count_records(&self.run_dir, self.limit)?;
+        if !input.cut && input.version.size() > start && is_open_end(&input.format, self.last_byte(&input.file)?) {
+            input.open_ends.push(self.source.clone());
+        }
         // Someone may have written to it meanwhile.
         input.open(&self.run_dir)?;
         Ok(input)
+    }
+
+    fn last_byte(&self, file: &InputFile) -> Result<u8> {
+        let path = self.path(file);
+        let mut last = [b'\n'];
+        let read = File::open(&path).and_then(|mut file| {
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)
+        });
+        read.map(|()| last[0]).map_err(|error| unreadable(&path, &error))
     }
 
     fn jsonl(&self, file: InputFile) -> Result<Input> {

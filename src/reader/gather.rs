@@ -21,6 +21,9 @@ const CHUNK: usize = 256 * 1024;
 /// After how many bytes it is first looked whether `items.limit` is reached; then after twice as many, and so on.
 const LOOK: u64 = 1024 * 1024;
 
+/// How many files are remembered that end without a line break.
+const OPEN_ENDS: usize = 10;
+
 /// Where the bytes of one file come from.
 #[derive(Debug)]
 pub(super) enum Bytes {
@@ -37,6 +40,9 @@ pub(super) struct Gather {
     name: String,
     file: BufWriter<File>,
     length: u64,
+    /// The last byte, as far as it is written.
+    last: u8,
+    open_ends: Vec<String>,
     header: Header,
     format: Format,
     parts: Vec<Part>,
@@ -50,7 +56,19 @@ impl Gather {
         let temporary = plan.run_dir.join(format!("{name}.tmp"));
         let file = File::create(&temporary).map_err(|error| trouble(&temporary, &error))?;
         let file = BufWriter::with_capacity(CHUNK, file);
-        Ok(Self { plan, name: name.to_string(), file, length: 0, header, format, parts: Vec::new(), count: 0, cut: false })
+        Ok(Self {
+            plan,
+            name: name.to_string(),
+            file,
+            length: 0,
+            last: b'\n',
+            open_ends: Vec::new(),
+            header,
+            format,
+            parts: Vec::new(),
+            count: 0,
+            cut: false,
+        })
     }
 
     /// Whether `items.limit` is reached: no more files are needed.
@@ -84,6 +102,9 @@ impl Gather {
         let (count, cut) = self.input(start)?.count_records(&self.plan.run_dir, self.plan.limit - self.count)?;
         self.count += count;
         self.cut = cut;
+        if is_open_end(&self.format, self.last) && count > 0 && !cut {
+            self.open_ends.push(source.to_string());
+        }
         Ok(())
     }
 
@@ -94,7 +115,8 @@ impl Gather {
         finished.map_err(|error| trouble(&path, &error))?;
         let file = InputFile::Kept(self.name);
         let mut input = self.plan.input(file, self.format, self.parts.first().map_or(0, |part| part.start))?;
-        (input.count, input.cut) = (self.count, self.cut);
+        (input.count, input.cut, input.open_ends) = (self.count, self.cut, self.open_ends);
+        input.open_ends.truncate(OPEN_ENDS);
         if self.parts.len() > 1 || self.parts.iter().any(|part| part.source != self.plan.source) {
             input.parts = self.parts;
         }
@@ -219,6 +241,7 @@ impl Gather {
     fn write(&mut self, text: &[u8]) -> Result<()> {
         self.file.write_all(text).map_err(|error| self.unwritable(&error))?;
         self.length += text.len() as u64;
+        self.last = text.last().copied().unwrap_or(self.last);
         Ok(())
     }
 
@@ -245,9 +268,7 @@ impl Input {
         let (source, line) = header.line();
         let line = line.and_then(|line| u32::try_from(line).ok()).unwrap_or(1);
         let place = Place { file: source.into(), line, column: 1 };
-        let columns = header.header().map_err(|(wrong, hint)| {
-            Error::refused(format!("{wrong} (the first row of `{source}`)")).at(Some(place)).hint(hint)
-        })?;
+        let columns = header.header().map_err(|(wrong, hint)| Error::refused(wrong).at(Some(place)).hint(hint))?;
         Ok(Some((columns, rows.position().offset)))
     }
 
@@ -261,6 +282,11 @@ impl Input {
         let cut = count == limit && rows.next()?.is_some();
         Ok((count, cut))
     }
+}
+
+/// Whether rows that end in this byte may have been cut off: any other kind of items would show it.
+pub(super) fn is_open_end(format: &Format, last: u8) -> bool {
+    matches!(format, Format::Csv(_)) && !matches!(last, b'\n' | b'\r')
 }
 
 /// Whether a file of this machine can be read where it is: plain text in UTF-8.

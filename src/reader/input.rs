@@ -30,6 +30,9 @@ pub struct Input {
     pub(super) start: u64,
     pub(super) count: u64,
     pub(super) cut: bool,
+    /// Files, the first of them, whose last row has no line break behind it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) open_ends: Vec<String>,
     /// The files that the copy was made of, if it was made of several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) parts: Vec<Part>,
@@ -162,6 +165,11 @@ impl Version {
         Self { size: metadata.len(), modified: matches!(file, InputFile::InPlace(_)).then_some(modified) }
     }
 
+    /// How long it is, in bytes.
+    pub fn size(self) -> u64 {
+        self.size
+    }
+
     /// What differs, in words.
     fn difference(self, found: Self) -> String {
         if self.size != found.size {
@@ -192,6 +200,27 @@ impl Input {
     /// Whether `limit` cut it off: there is more in the source that is not read.
     pub fn is_cut(&self) -> bool {
         self.cut
+    }
+
+    /// What of the source is not wrong and may be not what was meant, in words.
+    pub fn doubts(&self) -> Vec<String> {
+        let mut doubts = Vec::new();
+        if let Format::Csv(CsvFormat { columns, delimiter, .. }) = &self.format
+            && let [only] = columns.as_slice()
+        {
+            let other = Delimiter::ALL.into_iter().filter(|other| other != delimiter && *other != Delimiter::Space);
+            if let Some(other) = other.into_iter().find(|other| only.contains(char::from(other.byte()))) {
+                let source = &self.source;
+                let word = other.word();
+                doubts.push(format!("`{source}` has one column, `{only}`; if it is meant to have several: `delimiter: {word}`"));
+            }
+        }
+        for file in &self.open_ends {
+            doubts.push(format!(
+                "the last row of `{file}` has no line break behind it: if the file was cut off there, that row is not whole"
+            ));
+        }
+        doubts
     }
 
     /// The source as the user wrote it.

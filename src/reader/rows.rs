@@ -453,9 +453,13 @@ impl Row<'_> {
                 (None, _) => format!("{source}, {} {number}", self.word()),
             },
         };
-        let shown = String::from_utf8_lossy(&self.record[..self.record.len().min(SHOWN)]).escape_debug().to_string();
+        let mut shown = String::with_capacity(SHOWN);
+        for sign in String::from_utf8_lossy(&self.record[..self.record.len().min(SHOWN)]).chars() {
+            // Quotes and backslashes are shown as they are: often they are what is wrong.
+            if sign.is_control() { shown.extend(sign.escape_debug()) } else { shown.push(sign) }
+        }
         let more = if self.record.len() > SHOWN { "…" } else { "" };
-        Failure::new("Item.Invalid", format!("{place}: {what}; it begins `{}{more}`", shown.replace("\\\"", "\"")))
+        Failure::new("Item.Invalid", format!("{place}: {what}; it begins `{shown}{more}`"))
     }
 
     fn word(&self) -> &'static str {

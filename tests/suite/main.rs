@@ -31,6 +31,7 @@ mod import_trouble;
 mod import_values;
 mod inventory;
 mod misbehaviour;
+mod new_import;
 mod order;
 mod partner;
 mod plugin;
