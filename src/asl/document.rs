@@ -337,9 +337,9 @@ mod tests {
         let (root, twice) = read("{\n  \"é\": [1, {\"a\": \"x\\n\"}],\t\"b\": null,\n \"b\": 2}").unwrap();
         let spot = |line, column| Spot { line, column };
         assert_eq!(root.entry("é").unwrap().key_at, spot(2, 3));
-        assert_eq!(root.get("é").unwrap().elements()[1].get("a").unwrap().at, spot(2, 17));
-        assert_eq!(root.entry("b").unwrap().key_at, spot(2, 26));
-        assert_eq!((twice[0].at, twice[0].first, twice[0].key.as_str()), (spot(3, 2), spot(2, 26), "b"));
+        assert_eq!(root.get("é").unwrap().elements()[1].get("a").unwrap().at, spot(2, 18));
+        assert_eq!(root.entry("b").unwrap().key_at, spot(2, 27));
+        assert_eq!((twice[0].at, twice[0].first, twice[0].key.as_str()), (spot(3, 2), spot(2, 27), "b"));
     }
 
     #[test]
