@@ -50,6 +50,11 @@ impl RowBlock {
         self.text.len() + 4 * self.ends.len()
     }
 
+    /// Whether there is a NUL character in any of its texts.
+    pub fn has_nul(&self) -> bool {
+        memchr::memchr(0, self.text.as_bytes()).is_some()
+    }
+
     /// The index of the item that the row is, from 0.
     ///
     /// # Panics

@@ -182,6 +182,8 @@ pub(super) struct ItemReader {
 pub(super) struct ReaderConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest_type: Option<&'static str>,
     #[serde(rename = "CSVHeaderLocation", skip_serializing_if = "Option::is_none")]
     pub csv_header_location: Option<&'static str>,
     #[serde(rename = "CSVHeaders", skip_serializing_if = "Vec::is_empty")]

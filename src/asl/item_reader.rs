@@ -53,6 +53,7 @@ pub(super) fn item_reader(workflow: &Workflow, given: &Given) -> ItemReader {
             ReaderConfig { input_type: Some("JSON"), items_pointer: Some(pointer).filter(|text| !text.is_empty()), ..limit }
         }
         ItemsSource::Jsonl(_) => ReaderConfig { input_type: Some("JSONL"), ..limit },
+        ItemsSource::Inventory(_) => ReaderConfig { manifest_type: Some("S3_INVENTORY"), ..limit },
     };
     let reader_config = Some(config).filter(|config| *config != ReaderConfig::default());
     ItemReader { resource: if lists { LIST } else { GET }, reader_config, parameters }
@@ -70,6 +71,7 @@ fn literal(source: &ItemsSource) -> ObjectName {
         ItemsSource::Csv(csv) => &csv.source,
         ItemsSource::Json(json) => &json.source,
         ItemsSource::Jsonl(jsonl) => &jsonl.source,
+        ItemsSource::Inventory(inventory) => &inventory.source,
     };
     match file {
         SourceFile::S3 { bucket, key } => ObjectName { key: Some(key.clone()), ..name(bucket) },

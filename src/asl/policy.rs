@@ -117,16 +117,25 @@ impl Roles<'_> {
     }
 
     fn read_items(&self) -> Statement {
-        let file = match &self.given.bound.settings.items.source {
+        let source = &self.given.bound.settings.items.source;
+        let file = match source {
             ItemsSource::Objects(objects) => return list(&objects.source),
             ItemsSource::Csv(csv) => &csv.source,
             ItemsSource::Json(json) => &json.source,
             ItemsSource::Jsonl(jsonl) => &jsonl.source,
+            ItemsSource::Inventory(inventory) => &inventory.source,
         };
         let resource = match file {
             SourceFile::S3 { bucket, key } => match open_param(bucket) {
                 Some(param) => format!("arn:aws:s3:::{}/*", placeholder(param)),
-                None => format!("arn:aws:s3:::{bucket}/{key}"),
+                None => match source {
+                    // The files that the manifest names lie beside the folder that it is in.
+                    ItemsSource::Inventory(_) => {
+                        let report = key.rsplitn(3, '/').nth(2).map_or(String::new(), |folder| format!("{folder}/"));
+                        format!("arn:aws:s3:::{bucket}/{report}*")
+                    }
+                    _ => format!("arn:aws:s3:::{bucket}/{key}"),
+                },
             },
             // Refused before.
             SourceFile::Path(_) | SourceFile::Stdin => String::new(),

@@ -3,7 +3,7 @@
 use super::given::{Given, only_param};
 use crate::error::Error;
 use crate::job::Fleet;
-use crate::reader::{CsvConfig, Encoding, ItemsSource, SourceFile};
+use crate::reader::{CsvConfig, Encoding, ItemsSource, SourceFile, Versions};
 use crate::storage::Location;
 use crate::units::write_rate;
 use crate::workflow::{ParamType, Workflow};
@@ -112,6 +112,13 @@ impl Refusals<'_> {
             }
             ItemsSource::Json(json) => self.file(&path, &json.source),
             ItemsSource::Jsonl(jsonl) => self.file(&path, &jsonl.source),
+            ItemsSource::Inventory(inventory) => {
+                self.file(&path, &inventory.source);
+                if inventory.versions == Versions::Current {
+                    let detail = "Step Functions takes every row of an inventory, delete markers and older versions too";
+                    self.tell("items.inventory.versions", detail, "write `versions: all`, or run it here: `fanfold run`");
+                }
+            }
         }
     }
 

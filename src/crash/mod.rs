@@ -25,7 +25,16 @@ pub(crate) const POINTS: &[&str] = &[
 
 /// Those that an import passes.
 #[cfg(debug_assertions)]
-const IMPORT_POINTS: &[&str] = &["after rows written", "after merged", "after amended", "after tidied"];
+const IMPORT_POINTS: &[&str] = &[
+    "before rows written",
+    "after rows written",
+    "after emptied",
+    "before merged",
+    "after merged",
+    "after amended",
+    "before tidied",
+    "after tidied",
+];
 
 /// The end of the process if the environment says so: `FANFOLD_CRASH_AT=NAME:N` is SIGKILL by its own hand when the point of this
 /// name, one of [`POINTS`] or [`IMPORT_POINTS`], is passed for the Nth time, from 1.

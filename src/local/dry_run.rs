@@ -4,7 +4,6 @@ use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::cut::{Cut, Cutter, LANES, Ordering};
@@ -15,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::expression::Scope;
 use crate::job::{AnyJob, Jobs, Setup};
 use crate::lane::{Calls, Lanes};
-use crate::reader::{self, ItemsConfig, Judged, Position, Row, Selection};
+use crate::reader::{self, Judged, Position, Row, Selection};
 use crate::secrets::Secrets;
 use crate::storage::Storages;
 use crate::workflow::{Bound, Workflow};
@@ -148,7 +147,7 @@ fn look_at(row: &Row<'_>, selection: &Selection, bound: &Bound, job: &Arc<dyn An
 /// # Errors
 /// The source cannot be read.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub(crate) async fn first_items(items: &ItemsConfig, shown: &str, most: usize) -> Result<Vec<Value>> {
+pub(crate) async fn first_items(items: &reader::ItemsConfig, shown: &str, most: usize) -> Result<Vec<serde_json::Value>> {
     let scratch = Scratch::new()?;
     let input = reader::freeze(items, &Storages::new("sample"), &scratch.0, shown).await?;
     let open = input.open(&scratch.0)?;

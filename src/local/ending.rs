@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::Transaction;
+use rusqlite::{Transaction, params};
 
 use super::record::{Record, set_fact, set_outcome};
 use super::run::Run;
@@ -10,7 +10,7 @@ use super::session::Session;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::job::{Amended, AnyJob, Ending, EndingPort, JobError};
-use crate::outcome::Outcome;
+use crate::outcome::{ItemStatus, Outcome};
 
 /// The fact that the job has not finished the run: from the first session on, and again from a redrive on.
 pub(super) const UNFINISHED: &str = "unfinished";
@@ -30,7 +30,8 @@ impl Run {
     pub(super) async fn finish(&mut self, job: &Arc<dyn AnyJob>, session: &Session) -> Result<()> {
         let port =
             Port { record: Mutex::new(Record::open(&self.folder.record_path())?), observer: Arc::clone(&session.observer) };
-        let ending = Ending { counts: self.record.counts()?, tolerance: self.bound.settings.tolerated_failure, port: &port };
+        let ending =
+            Ending { counts: Mutex::new(self.record.counts()?), tolerance: self.bound.settings.tolerated_failure, port: &port };
         job.finish(&ending).await.map_err(|error| {
             Error::surroundings(format!("the end of the run: {}", error.cause()))
                 .hint("what is done stays; put it right, then resume")
@@ -52,6 +53,18 @@ impl EndingPort for Port {
                 record.write("be written", |db| outcomes.iter().try_for_each(|(item, outcome)| amend(db, *item, outcome)));
             written.map_err(|error| JobError::surroundings(error.to_string()))
         })
+    }
+
+    fn failed(&self, after: Option<u64>, most: usize) -> Result<Vec<u64>, JobError> {
+        let record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = record.read(|db| {
+            let mut statement =
+                db.prepare_cached("SELECT item FROM outcomes WHERE status = ?1 AND item > ?2 ORDER BY item LIMIT ?3")?;
+            let after = after.map_or(-1, |item| item as i64);
+            let rows = statement.query_map(params![ItemStatus::Failed as u8, after, most as i64], |row| row.get::<_, i64>(0))?;
+            rows.map(|item| item.map(|item| item as u64)).collect()
+        });
+        found.map_err(|error| JobError::surroundings(error.to_string()))
     }
 
     fn tell(&self, text: String) {

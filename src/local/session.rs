@@ -378,6 +378,7 @@ fn warnings(input: &Input) -> Vec<String> {
 /// The source as messages and keys call it: a file below the workflow's folder by its path from there, the same on every machine.
 pub(super) fn as_written(items: &ItemsConfig, workflow: &Workflow) -> String {
     let path = match &items.source {
+        ItemsSource::Inventory(inventory) => &inventory.source,
         ItemsSource::Csv(csv) => &csv.source,
         ItemsSource::Json(json) => &json.source,
         ItemsSource::Jsonl(jsonl) => &jsonl.source,

@@ -4,20 +4,22 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::arriving::arriving;
 use super::encoding::{Encoding, text_start};
 use super::fetch::{At, FoundFile};
 use super::gather::{Bytes, Gather, is_readable_in_place};
 use super::input::{CsvFormat, Format, Input, InputFile, UNCOUNTED, Version};
+use super::inventory;
 use super::json_array::{ArrayError, elements};
 use super::listing;
 use super::spool::{ITEMS, Spool};
 use super::{CsvConfig, Header, ItemsConfig, ItemsSource, JsonConfig};
-use crate::storage::{StorageError, Storages, nearest_sibling};
+use crate::storage::{Storages, nearest_sibling};
 use crate::{Error, Place, Result};
 
-/// Fixes which items there are. Objects and JSON arrays are listed into `run_dir` (`items.jsonl`). A CSV or JSON Lines file of this
+/// Fixes which items there are. Objects, inventories and JSON arrays are listed into `run_dir` (`items.jsonl`). A CSV or JSON Lines file of this
 /// machine that is plain UTF-8 is read where it is and its version is remembered; what is compressed, in another encoding, on S3, on
-/// standard input or in several files is copied there (`source.csv`). Every record is looked at once, and counted; rows and lines
+/// standard input or in several files is copied there (`source.csv`), while it arrives. Every record is looked at once, and counted; rows and lines
 /// are not parsed.
 ///
 /// `as_written` is the source as the user wrote it: it is what positions and messages call it.
@@ -50,6 +52,7 @@ async fn freeze_by(config: &ItemsConfig, storages: &Storages, run_dir: &Path, as
     let plan = Plan { source: as_written.to_string(), run_dir: run_dir.to_path_buf(), limit, counts };
     match &config.source {
         ItemsSource::Objects(objects) => listing::freeze(&objects.source, storages, plan).await,
+        ItemsSource::Inventory(inventory) => inventory::freeze(inventory, storages, plan).await,
         ItemsSource::Csv(csv) => {
             let csv = csv.clone();
             let found = plan.find(&csv.source, storages).await?;
@@ -123,29 +126,22 @@ impl Plan {
         let several = found.len() > 1;
         let mut etag = None;
         for FoundFile { source, at } in found {
-            let fetched = self.run_dir.join(format!("{name}.part"));
-            let bytes = match at {
-                At::Stdin => Bytes::Stdin,
-                At::Path(path) => Bytes::File(path),
-                At::Object { storage, name } => {
-                    let version = storage.download(&name, &fetched).await.map_err(|error| self.not_fetched(error))?;
-                    etag = Some(version).filter(|version| !several && !version.is_empty());
-                    Bytes::File(fetched.clone())
-                }
-            };
-            gather = blocking(move || {
-                let added = gather.add(&source, &bytes);
-                if matches!(&bytes, Bytes::File(path) if *path == fetched) {
-                    // It is in the copy now, or the run is refused.
-                    let _ = fs::remove_file(&fetched);
-                }
-                added?;
+            let add = move |bytes: Bytes| {
+                gather.add(&source, bytes)?;
                 if several {
                     gather.end_line()?;
                 }
                 Ok(gather)
-            })
-            .await?;
+            };
+            gather = match at {
+                At::Stdin => blocking(move || add(Bytes::Stdin)).await?,
+                At::Path(path) => blocking(move || add(Bytes::File(path))).await?,
+                At::Object { storage, name } => {
+                    let reading = storage.read(&name).await?;
+                    etag = Some(reading.etag().to_string()).filter(|version| !several && !version.is_empty());
+                    arriving(reading, move |arriving| add(Bytes::Object(arriving))).await?
+                }
+            };
             if gather.is_cut() {
                 break;
             }
@@ -153,11 +149,6 @@ impl Plan {
         let mut input = blocking(move || gather.finish()).await?;
         input.etag = etag;
         Ok(input)
-    }
-
-    /// A copy that cannot be written is the surroundings' fault, whatever the error would mean of a source.
-    fn not_fetched(&self, error: StorageError) -> Error {
-        if error.is_writing() { Error::surroundings(error.to_string()) } else { error.into() }
     }
 
     fn path(&self, file: &InputFile) -> PathBuf {

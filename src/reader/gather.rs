@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+use super::arriving::Arriving;
 use super::csv::Columns;
 use super::csv_config::Header;
 use super::encoding::{Encoding, Transcoder, text_start};
@@ -17,10 +18,14 @@ use crate::{Error, Place, Result};
 /// How much is read at once.
 const CHUNK: usize = 256 * 1024;
 
+/// After how many bytes it is first looked whether `items.limit` is reached; then after twice as many, and so on.
+const LOOK: u64 = 1024 * 1024;
+
 /// Where the bytes of one file come from.
 #[derive(Debug)]
 pub(super) enum Bytes {
     File(PathBuf),
+    Object(Arriving),
     Stdin,
 }
 
@@ -53,11 +58,11 @@ impl Gather {
         self.cut
     }
 
-    /// Copies one more file and counts its records.
+    /// Copies one more file, or as much of it as `items.limit` needs, and counts its records.
     ///
     /// # Errors
     /// It cannot be read, is damaged or is no text; its header is no header, or is not that of the first one.
-    pub fn add(&mut self, source: &str, bytes: &Bytes) -> Result<()> {
+    pub fn add(&mut self, source: &str, bytes: Bytes) -> Result<()> {
         let begin = self.length;
         self.copy(source, bytes)?;
         self.file.flush().map_err(|error| self.unwritable(&error))?;
@@ -120,12 +125,13 @@ impl Gather {
         Ok(input)
     }
 
-    fn copy(&mut self, source: &str, bytes: &Bytes) -> Result<()> {
+    fn copy(&mut self, source: &str, bytes: Bytes) -> Result<()> {
         match bytes {
+            Bytes::Object(arriving) => self.copy_text(Unpacked::new(arriving, source)?, source),
             Bytes::File(path) => {
-                let version = || fs::metadata(path).map(|data| Version::of(&data, &InputFile::InPlace(path.clone())));
-                let before = version().map_err(|error| unreadable(path, &error))?;
-                let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+                let version = || fs::metadata(&path).map(|data| Version::of(&data, &InputFile::InPlace(path.clone())));
+                let before = version().map_err(|error| unreadable(&path, &error))?;
+                let file = File::open(&path).map_err(|error| unreadable(&path, &error))?;
                 self.copy_text(Unpacked::new(file, source)?, source)?;
                 match version() {
                     Ok(after) if after == before => Ok(()),
@@ -150,7 +156,7 @@ impl Gather {
         }
     }
 
-    fn copy_text(&mut self, mut from: Unpacked, source: &str) -> Result<()> {
+    fn copy_text(&mut self, mut from: Unpacked<'_>, source: &str) -> Result<()> {
         let mut buffer = vec![0; CHUNK];
         let mut filled = 0;
         // The first bytes say what it is.
@@ -173,6 +179,7 @@ impl Gather {
             }
         };
         let mut text = Vec::new();
+        let (begin, mut look) = (self.length, LOOK);
         loop {
             text.clear();
             transcoder.write(&buffer[start..filled], filled == 0, &mut text);
@@ -180,10 +187,33 @@ impl Gather {
             if filled == 0 {
                 break;
             }
+            if self.length - begin >= look {
+                if self.is_enough(begin)? {
+                    break;
+                }
+                look *= 2;
+            }
             start = 0;
             filled = from.read(&mut buffer)?;
         }
         Ok(())
+    }
+
+    /// Whether all records that `items.limit` still takes are there, and the start of another one.
+    fn is_enough(&mut self, begin: u64) -> Result<bool> {
+        let has_header = match &self.format {
+            Format::Csv(_) => self.header == Header::FirstRow,
+            Format::Jsonl => false,
+            // Its elements are no lines.
+            Format::Json | Format::Objects { .. } | Format::Inventory { .. } => return Ok(false),
+        };
+        let Some(wanted) = (self.plan.limit - self.count).checked_add(u64::from(has_header)) else { return Ok(false) };
+        if wanted >= self.length - begin {
+            return Ok(false);
+        }
+        self.file.flush().map_err(|error| self.unwritable(&error))?;
+        // What is wrong with the end of it may be right with what comes behind.
+        Ok(matches!(self.input(begin)?.count_records(&self.plan.run_dir, wanted), Ok((_, true))))
     }
 
     fn write(&mut self, text: &[u8]) -> Result<()> {

@@ -50,6 +50,8 @@ pub(super) const UNCOUNTED: u64 = u64::MAX;
 pub(super) enum Format {
     /// A listing, one object a line; a line that begins with `!` is a name that is not UTF-8.
     Objects { bucket: Option<String> },
+    /// The objects of this bucket by an S3 inventory of it, listed in the same way.
+    Inventory { bucket: String },
     /// The elements of an array, one a line.
     Json,
     /// A JSON Lines file.
@@ -64,6 +66,11 @@ impl Format {
             Self::Csv(csv) => csv.dialect().rule(),
             _ => Rule::Lines,
         }
+    }
+
+    /// Whether it is a list of names, made by fanfold.
+    pub fn is_listing(&self) -> bool {
+        matches!(self, Self::Objects { .. } | Self::Inventory { .. })
     }
 
     /// The longest record, in bytes.
@@ -192,10 +199,11 @@ impl Input {
         &self.source
     }
 
-    /// The word of its kind: `objects`, `csv`, `json` or `jsonl`.
+    /// The word of its kind: `objects`, `inventory`, `csv`, `json` or `jsonl`.
     pub fn kind(&self) -> &'static str {
         match self.format {
             Format::Objects { .. } => "objects",
+            Format::Inventory { .. } => "inventory",
             Format::Json => "json",
             Format::Jsonl => "jsonl",
             Format::Csv { .. } => "csv",
@@ -214,7 +222,8 @@ impl Input {
     /// a folder or bucket is none: it holds names, not data.
     pub fn copies(&self) -> impl Iterator<Item = &str> {
         let copy = match (&self.format, &self.file) {
-            (Format::Objects { .. }, _) | (_, InputFile::InPlace(_)) => None,
+            (format, _) if format.is_listing() => None,
+            (_, InputFile::InPlace(_)) => None,
             (_, InputFile::Kept(name)) => Some(name.as_str()),
         };
         copy.into_iter().chain(self.repairs.as_deref())

@@ -330,7 +330,7 @@ impl Row<'_> {
     /// Where it begins in the source, if that has lines which the user knows. Lines are counted, from where they were counted last.
     pub fn place(&self) -> Option<Place> {
         let input = self.source.input();
-        if matches!(input.format, Format::Objects { .. } | Format::Json) {
+        if input.format.is_listing() || input.format == Format::Json {
             return None;
         }
         let (file, line) = self.line();
@@ -431,7 +431,7 @@ impl Row<'_> {
 
     /// The name, shown with `\xNN`, of an object whose name is not UTF-8.
     pub(super) fn invalid_name(&self) -> Option<Cow<'_, str>> {
-        let is_listing = matches!(self.source.input().format, Format::Objects { .. });
+        let is_listing = self.source.input().format.is_listing();
         self.record.strip_prefix(INVALID_NAME).filter(|_| is_listing).map(String::from_utf8_lossy)
     }
 
@@ -440,7 +440,7 @@ impl Row<'_> {
         let (source, number) = (input.address(self.index).0, input.address(self.index).1 + 1);
         let place = match input.format {
             // Their lines are those of a file that the user does not know.
-            Format::Objects { .. } | Format::Json => format!("{source}, element {number}"),
+            Format::Objects { .. } | Format::Inventory { .. } | Format::Json => format!("{source}, element {number}"),
             _ => match (self.line().1, column) {
                 (Some(line), Some(column)) => format!("{source}:{line}:{column}"),
                 (Some(line), None) if matches!(input.format, Format::Csv(_)) => format!("{source}:{line}, row {number}"),
@@ -457,7 +457,7 @@ impl Row<'_> {
         match self.source.input().format {
             Format::Csv(_) => "row",
             Format::Jsonl => "line",
-            Format::Objects { .. } | Format::Json => "element",
+            Format::Objects { .. } | Format::Inventory { .. } | Format::Json => "element",
         }
     }
 }

@@ -233,7 +233,7 @@ impl Workflow {
         let has = |name| self.root.get(name).is_some();
         let items = self.root.get("items").map(|entry| entry.value.entries()).unwrap_or_default();
         let key = items.iter().find(|entry| entry.key == "key").and_then(|entry| entry.value.scalar());
-        let objects = items.iter().any(|entry| entry.key == "objects");
+        let objects = items.iter().any(|entry| matches!(entry.key.as_str(), "objects" | "inventory"));
         let keys = match key {
             Some(key) if key.text == "position" => Keys::Position,
             None if !objects => Keys::Unsaid,

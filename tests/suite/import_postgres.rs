@@ -1,64 +1,14 @@
 //! `csv_import` into PostgreSQL. `tests/engines.sh` starts one and runs these.
 
-use std::process::Command;
+use serde_json::json;
 
-use serde_json::{Value, json};
-
-use crate::stage::{Running, Stage};
+use crate::import_shop::Shop;
 use crate::workflows;
-
-/// A database of its own.
-struct Shop {
-    stage: Stage,
-    url: String,
-}
-
-fn psql(url: &str, sql: &str) -> String {
-    let output = Command::new("psql")
-        .args([url, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql])
-        .output()
-        .expect("psql; tests/engines.sh installs it");
-    assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("UTF-8").trim_end().to_string()
-}
-
-impl Shop {
-    fn new(stage: Stage) -> Self {
-        let server = std::env::var("FANFOLD_TEST_POSTGRES").expect("tests/engines.sh runs these tests");
-        let name = format!("shop_{:016x}", fastrand::u64(..));
-        psql(&format!("{server}/postgres"), &format!("CREATE DATABASE {name}"));
-        Self { stage, url: format!("{server}/{name}") }
-    }
-
-    fn sql(&self, sql: &str) -> String {
-        psql(&self.url, sql)
-    }
-
-    /// `import.yaml`: `rows.csv` into this database.
-    fn import(&self, job: &str, settings: &str) -> &Self {
-        let job: String = job.trim().lines().map(|line| format!("    {line}\n")).collect();
-        self.stage.write(
-            "import.yaml",
-            format!(
-                "fanfold: 1\nname: import\nitems: {{ csv: {{ source: rows.csv, header: first_row }} }}\n{settings}\n\
-                 job:\n  csv_import:\n    database: {}\n{job}",
-                self.url
-            ),
-        );
-        self
-    }
-
-    fn failures(&self, run: &str) -> Vec<(String, String)> {
-        let lines = self.stage.run(&["results", run, "--failed"]).ended(0).lines();
-        let word = |value: &Value| value.as_str().unwrap_or_default().to_string();
-        lines.iter().map(|line| (word(&line["error"]), word(&line["cause"]))).collect()
-    }
-}
 
 #[test]
 #[ignore = "needs PostgreSQL"]
 fn values_arrive_as_they_are_meant() {
-    let shop = Shop::new(Stage::new());
+    let shop = Shop::postgres();
     shop.sql(
         "CREATE SCHEMA s; CREATE TYPE s.mood AS ENUM ('sad', 'happy'); CREATE DOMAIN s.code AS varchar(4);
          CREATE TABLE s.t (code s.code, i2 smallint, i4 integer, i8 bigint, n numeric, n2 numeric(10,2), f4 real, f8 double precision,
@@ -119,7 +69,7 @@ columns:
 #[test]
 #[ignore = "needs PostgreSQL"]
 fn only_the_bad_rows_fail_each_with_its_reason() {
-    let shop = Shop::new(Stage::new());
+    let shop = Shop::postgres();
     shop.sql(
         "CREATE TABLE shops (id integer PRIMARY KEY); INSERT INTO shops VALUES (1);
          CREATE TABLE sales (id integer PRIMARY KEY, shop integer NOT NULL REFERENCES shops, cents integer CHECK (cents > 0),
@@ -170,7 +120,7 @@ fn only_the_bad_rows_fail_each_with_its_reason() {
 fn of_a_key_that_comes_again_the_last_row_counts_however_the_file_is_cut() {
     for mode in ["append", "upsert", "replace"] {
         for (max_items, concurrency) in [(1, 20), (13, 4), (600, 1)] {
-            let shop = Shop::new(Stage::new());
+            let shop = Shop::postgres();
             let mut rows = String::from("key,n\n");
             for n in 0..600 {
                 rows.push_str(&if n == 597 { "79,bad\n".to_string() } else { format!("{},{n}\n", n * 7 % 100) });
@@ -200,7 +150,7 @@ fn of_a_key_that_comes_again_the_last_row_counts_however_the_file_is_cut() {
 #[test]
 #[ignore = "needs PostgreSQL"]
 fn a_table_is_replaced_in_one_moment_and_keeps_what_belongs_to_it() {
-    let shop = Shop::new(Stage::new());
+    let shop = Shop::postgres();
     shop.sql(
         "CREATE TABLE kinds (id integer PRIMARY KEY); INSERT INTO kinds VALUES (1), (4);
          CREATE TABLE t (key text PRIMARY KEY, n integer REFERENCES kinds); CREATE INDEX by_n ON t (n); INSERT INTO t VALUES ('old', 1);
@@ -227,7 +177,7 @@ fn a_table_is_replaced_in_one_moment_and_keeps_what_belongs_to_it() {
 #[test]
 #[ignore = "needs PostgreSQL"]
 fn what_the_table_cannot_take_is_told_before_the_first_row() {
-    let shop = Shop::new(Stage::new());
+    let shop = Shop::postgres();
     shop.sql("CREATE TABLE t (key integer, n real NOT NULL, must text NOT NULL, made integer GENERATED ALWAYS AS (key + 1) STORED, p point)");
     shop.stage.write("rows.csv", "key,n\n1,2\n");
     for (job, said) in [
@@ -256,82 +206,11 @@ fn what_the_table_cannot_take_is_told_before_the_first_row() {
 #[test]
 #[ignore = "needs PostgreSQL"]
 fn the_products_are_imported_by_the_workflow_that_is_shown() {
-    let shop = Shop::new(workflows::stage());
-    let param = format!("database={}", shop.url);
+    let shop = Shop::of(workflows::stage());
+    let param = format!("database={}", shop.url.as_deref().unwrap());
     for _ in 0..2 {
         shop.stage.run_fanfold(&["run", "workflows/import-products.yaml", "-p", &param]).ended(0);
         let counts = "SELECT count(*), sum(price), count(ean), sum(stock), sum(array_length(tags, 1)), sum(length(description)) FROM products";
         assert_eq!(shop.sql(counts), "2000|1932897.70|1804|329900|3009|80099");
     }
-}
-
-/// `rows.csv` of so many rows; every fifth key comes again.
-fn many(stage: &Stage, rows: usize) {
-    let row = |n: usize| format!("{},\"row {n}\nof many\",{}.{:02}\n", n - n % 5 % 2, n, n % 100);
-    stage.write("rows.csv", format!("id,name,amount\n{}", (0..rows).map(row).collect::<String>()));
-}
-
-fn prepared(mode: &str, rows: usize) -> Shop {
-    let shop = Shop::new(Stage::new());
-    many(&shop.stage, rows);
-    let key = if mode == "append" { "" } else { "conflict_key: [id]\n" };
-    shop.sql("CREATE TABLE t (id bigint, name text, amount numeric)");
-    if !key.is_empty() {
-        shop.sql("CREATE UNIQUE INDEX t_id ON t (id); INSERT INTO t VALUES (-1, 'old', 0), (0, 'old', 0)");
-    }
-    shop.import(
-        &format!("table: t\nmode: {mode}\n{key}columns: {{ id: integer, name: text, amount: decimal }}"),
-        "batch: { max_items: 50 }\nmax_concurrency: 8",
-    );
-    shop
-}
-
-/// What is in the table, and what is left beside it.
-const STATE: &str = "SELECT count(*), sum(amount), md5(string_agg(t::text, '|' ORDER BY id, name)), \
-                     (SELECT string_agg(tablename, ',') FROM pg_tables WHERE tablename LIKE 'fanfold%') FROM t";
-
-fn storm(kills: usize, rows: usize) {
-    let mut random = fastrand::Rng::with_seed(kills as u64);
-    for mode in ["append", "upsert", "replace"] {
-        let undisturbed = prepared(mode, rows);
-        let items = undisturbed.stage.finished(0, &["run", "import.yaml", "--as", "a"])["items"].clone();
-        let shop = prepared(mode, rows);
-        for _ in 0..kills {
-            let running = shop.stage.spawn(&["run", "import.yaml", "--as", "a", "--json"]);
-            std::thread::sleep(std::time::Duration::from_millis(random.u64(5..250)));
-            running.kill();
-        }
-        let report = shop.stage.finished(0, &["run", "import.yaml", "--as", "a"]);
-        assert_eq!(report["items"], items, "{mode}");
-        assert_eq!(shop.sql(STATE), undisturbed.sql(STATE), "{mode}");
-    }
-}
-
-#[test]
-#[ignore = "needs PostgreSQL"]
-fn an_import_that_is_killed_again_and_again_comes_out_the_same() {
-    storm(20, 6_000);
-}
-
-#[test]
-#[ignore = "needs PostgreSQL and takes minutes"]
-fn an_import_that_is_killed_two_hundred_times_comes_out_the_same() {
-    storm(200, 100_000);
-}
-
-#[test]
-#[ignore = "needs PostgreSQL"]
-fn a_connection_that_is_lost_in_the_middle_loses_and_doubles_nothing() {
-    let undisturbed = prepared("append", 20_000);
-    undisturbed.stage.finished(0, &["run", "import.yaml", "--as", "a"]);
-    let shop = prepared("append", 20_000);
-    let mut running: Running = shop.stage.spawn(&["run", "import.yaml", "--as", "a", "--json"]);
-    // What an administrator does, and what a restart of the server looks like to each connection.
-    for rows in [1, 4_000, 8_000, 12_000] {
-        shop.stage.until("rows", |_| !running.is_running() || shop.sql("SELECT count(*) FROM t").parse::<u64>().unwrap() >= rows);
-        shop.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'fanfold'");
-    }
-    let done = running.wait().ended(0);
-    assert!(done.lines().last().is_some_and(|line| line["items"]["succeeded"] == 20_000), "{}", done.out);
-    assert_eq!(shop.sql(STATE), undisturbed.sql(STATE));
 }

@@ -69,17 +69,8 @@ fn digits<const N: usize>(out: &mut Vec<u8>, mut number: u32) {
 
 /// Appends `6f9619ff-8b86-d011-b42d-00c04fc964ff`.
 pub(super) fn write_uuid(out: &mut Vec<u8>, uuid: u128) {
-    let mut text = [b'-'; 36];
-    let mut at = 0;
-    for byte in uuid.to_be_bytes() {
-        for digit in [byte >> 4, byte & 15] {
-            text[at] = b"0123456789abcdef"[usize::from(digit)];
-            at += 1;
-            if matches!(at, 8 | 13 | 18 | 23) {
-                at += 1;
-            }
-        }
-    }
+    let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+    uuid::Uuid::from_u128(uuid).hyphenated().encode_lower(&mut text);
     out.extend_from_slice(&text);
 }
 

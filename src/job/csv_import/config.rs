@@ -48,14 +48,15 @@ pub struct CsvImportConfig {
     #[serde(default)]
     pub create_table: bool,
 
-    /// The most connections to PostgreSQL at once. SQLite has one writer.
+    /// The most connections to PostgreSQL that write at once. One costs the least; several are done sooner where the server has
+    /// cores to spare. SQLite has one writer.
     #[serde(default = "default_max_connections")]
     #[schemars(range(min = 1, max = 64))]
     pub max_connections: u32,
 }
 
 fn default_max_connections() -> u32 {
-    4
+    1
 }
 
 fn database_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

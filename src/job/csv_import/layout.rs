@@ -1,6 +1,7 @@
 //! [`Layout`]: the live table as it was found, and what of the plan does not fit it.
 
 use super::column::Column;
+use super::connection::DbError;
 use super::kind::Kind;
 use crate::nearest::nearest;
 
@@ -41,6 +42,8 @@ pub(super) struct Layout {
     pub key_columns: Vec<String>,
     /// Rows are staged and put in at the end.
     pub staged: bool,
+    /// What asks for the types of the columns that are written, and what it said, where values are written as their types want it.
+    pub types: Option<(String, String)>,
 }
 
 /// The place in the live table of each of the plan's columns, or everything that does not fit.
@@ -70,6 +73,13 @@ pub(super) fn places(table: &str, columns: &[Column], live: &[LiveColumn]) -> Re
         }
     }
     if wrong.is_empty() { Ok(places) } else { Err(wrong.join("; ")) }
+}
+
+/// What is said where rows were staged already, by other columns than those of the workflow now.
+pub(super) fn staged_without(column: &str) -> DbError {
+    DbError::surroundings(format!(
+        "the rows that this run has read are kept without the column `{column}`, which is new in the workflow; a new run reads them all"
+    ))
 }
 
 /// `"name"`, with quotes in it doubled.

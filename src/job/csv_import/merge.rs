@@ -10,12 +10,16 @@ use super::connection::{Connection, DbError, DbErrorKind, numbers};
 use super::layout::{Layout, literal};
 use super::plan::Plan;
 use super::ranges::Ranges;
-use super::writer;
+use super::stride::Stride;
+use super::transaction;
 use crate::job::{Ending, JobError};
 use crate::outcome::{Failure, Outcome};
 
 /// Outcomes that are amended at once.
 const PAGE: usize = 50_000;
+
+/// Rows that are put in together once some of them are refused.
+const PART: usize = 4096;
 
 /// States of a staged row. A row that was refused in round `n` has the state `-n`.
 const STAGED: i32 = 0;
@@ -50,6 +54,7 @@ impl Mark {
 impl<C: Connection> Merge<'_, C> {
     /// Puts in what was staged, amends the record, and tidies up.
     pub async fn finish(mut self) -> Result<(), JobError> {
+        self.put_right().await?;
         let redrivable = self.ending.counts().not_done() > 0;
         if !self.layout.staged {
             if !redrivable {
@@ -78,6 +83,27 @@ impl<C: Connection> Merge<'_, C> {
         Ok(())
     }
 
+    /// Items that were given up, by `item_timeout`, while they were written, and were written nevertheless, have succeeded.
+    async fn put_right(&mut self) -> Result<(), JobError> {
+        if self.ending.counts().failed == 0 {
+            return Ok(());
+        }
+        let written = transaction::notes(self.connection, self.layout, "").await?;
+        if written == Ranges::default() {
+            return Ok(());
+        }
+        let mut after = None;
+        loop {
+            let failed = self.ending.failed(after, PAGE)?;
+            let Some(last) = failed.last().copied() else { return Ok(()) };
+            after = Some(last);
+            let done: Vec<u64> = failed.into_iter().filter(|item| written.has(*item)).collect();
+            if !done.is_empty() {
+                self.ending.succeeded_after_all(&done).await?;
+            }
+        }
+    }
+
     async fn marked(&mut self) -> Result<Option<Mark>, DbError> {
         let Layout { batches, run, .. } = self.layout;
         let rows = self.connection.query(&format!("SELECT items FROM {batches} WHERE run = {run} AND first = -1")).await?;
@@ -89,7 +115,11 @@ impl<C: Connection> Merge<'_, C> {
     async fn merge(&mut self) -> Result<Option<Mark>, DbError> {
         let staged = format!("SELECT 1 FROM {} WHERE fanfold_state = {STAGED} LIMIT 1", self.layout.stage);
         if self.connection.query(&staged).await?.is_empty() {
-            // A replacement by nothing is more likely a mistake than meant.
+            if self.plan.mode == Mode::Replace && !self.has_staged().await? {
+                // A replacement by nothing is more likely a mistake than meant.
+                self.ending
+                    .tell(format!("`{}` was not replaced: there is no row to put in place of its rows", self.plan.shown()));
+            }
             return Ok(None);
         }
         if self.plan.mode == Mode::Replace && !self.ending.tolerates(0) {
@@ -109,6 +139,7 @@ impl<C: Connection> Merge<'_, C> {
         if self.plan.mode == Mode::Replace && !self.ending.tolerates(refused.len() as u64) {
             self.connection.execute("ROLLBACK").await?;
             self.connection.execute(C::BEGIN).await?;
+            self.index_items().await?;
             for (item, why) in &refused {
                 self.refuse(*item, 1, why).await?;
             }
@@ -120,6 +151,7 @@ impl<C: Connection> Merge<'_, C> {
     async fn commit(&mut self, mark: Mark) -> Result<Mark, DbError> {
         let Layout { batches, run, .. } = self.layout;
         self.connection.execute(&format!("INSERT INTO {batches} VALUES ({run}, -1, -1, {})", literal(mark.word()))).await?;
+        crate::crash::point("before merged");
         self.connection.execute("COMMIT").await.map_err(|error| error.not_a_row(DbErrorKind::Surroundings))?;
         crate::crash::point("after merged");
         Ok(mark)
@@ -132,6 +164,7 @@ impl<C: Connection> Merge<'_, C> {
         let was_merged = !before.is_empty();
         if self.plan.mode == Mode::Replace && !was_merged {
             self.connection.execute(&format!("{} {table}", C::EMPTY)).await?;
+            crate::crash::point("after emptied");
         }
         let mut refused = Vec::new();
         let mut round = 0;
@@ -152,59 +185,78 @@ impl<C: Connection> Merge<'_, C> {
         let which = self.which(round);
         // All of them at once, if they are what the table takes.
         self.connection.execute("SAVEPOINT fanfold_round").await?;
-        let error = match self.put_in(&which, was_merged).await {
+        match self.put_in(&which, was_merged).await {
             Ok(()) => {
                 self.connection.execute("RELEASE SAVEPOINT fanfold_round").await?;
                 return Ok(Vec::new());
             }
-            Err(error) if error.kind == DbErrorKind::Row => error,
+            Err(error) if error.kind == DbErrorKind::Row => {}
             Err(error) => return Err(error),
-        };
+        }
         self.connection.execute("ROLLBACK TO SAVEPOINT fanfold_round").await?;
-        // Then in order, by halves of what is left, down to each row that is refused.
+        // Then in order, by parts, down to each row that is refused.
         let items = format!("fanfold_items_{round}");
         let stage = &self.layout.stage;
         let make = format!("CREATE TEMPORARY TABLE {items} AS SELECT s.fanfold_item AS item FROM {stage} AS s WHERE {which}");
         self.connection.execute(&make).await?;
         self.connection.execute(&format!("CREATE UNIQUE INDEX {items}_index ON {items} (item)")).await?;
-        if round == 0 {
-            let index = format!("CREATE INDEX IF NOT EXISTS {} ON {stage} (fanfold_item)", self.plan.index_name());
-            self.connection.execute(&index).await?;
-        }
-        let all = numbers(self.connection, &format!("SELECT item FROM {items} ORDER BY item")).await?;
+        self.index_items().await?;
         let mut refused = Vec::new();
-        let mut left = vec![(0, all.len(), Some(error))];
-        while let Some((from, to, known)) = left.pop() {
-            let (Some(first), Some(last)) = (all.get(from), all.get(to.saturating_sub(1))) else { continue };
-            let error = match known {
-                Some(error) => error,
-                None => {
-                    let which = format!("s.fanfold_item IN (SELECT item FROM {items} WHERE item BETWEEN {first} AND {last})");
-                    self.connection.execute("SAVEPOINT fanfold_half").await?;
-                    match self.put_in(&which, was_merged).await {
-                        Ok(()) => {
-                            self.connection.execute("RELEASE SAVEPOINT fanfold_half").await?;
-                            continue;
-                        }
-                        Err(error) if error.kind == DbErrorKind::Row => {
-                            self.connection.execute("ROLLBACK TO SAVEPOINT fanfold_half").await?;
-                            error
-                        }
-                        Err(error) => return Err(error),
-                    }
-                }
-            };
-            if to - from == 1 {
-                self.refuse(*first, round + 1, &error.text).await?;
-                refused.push((*first, error.text));
-            } else {
-                let middle = from + (to - from) / 2;
-                left.push((middle, to, None));
-                left.push((from, middle, None));
-            }
+        let mut after = -1;
+        loop {
+            let next = format!("SELECT item FROM {items} WHERE item > {after} ORDER BY item LIMIT {PART}");
+            let part = numbers(self.connection, &next).await?;
+            let Some(last) = part.last() else { break };
+            after = *last;
+            self.part(round, &items, &part, was_merged, &mut refused).await?;
         }
         self.connection.execute(&format!("DROP TABLE {items}")).await?;
         Ok(refused)
+    }
+
+    /// Puts in some of the rows of a round, all but those that are refused.
+    async fn part(
+        &mut self,
+        round: u32,
+        items: &str,
+        part: &[i64],
+        was_merged: bool,
+        refused: &mut Vec<(i64, String)>,
+    ) -> Result<(), DbError> {
+        let mut stride = Stride::over(part.len());
+        while let Some(range) = stride.next() {
+            let (first, last) = (part[range.start], part[range.end - 1]);
+            let between = format!("BETWEEN {first} AND {last}");
+            // Said twice, so that whoever plans this sees that it is few of the staged rows.
+            let which = format!("s.fanfold_item {between} AND s.fanfold_item IN (SELECT item FROM {items} WHERE item {between})");
+            self.connection.execute("SAVEPOINT fanfold_part").await?;
+            let error = match self.put_in(&which, was_merged).await {
+                Ok(()) => {
+                    self.connection.execute("RELEASE SAVEPOINT fanfold_part").await?;
+                    stride.taken(&range);
+                    continue;
+                }
+                Err(error) if error.kind == DbErrorKind::Row => error,
+                Err(error) => return Err(error),
+            };
+            self.connection.execute("ROLLBACK TO SAVEPOINT fanfold_part").await?;
+            if let Some(row) = stride.refused(&range, None) {
+                self.refuse(part[row], round + 1, &error.text).await?;
+                refused.push((part[row], error.text));
+            }
+        }
+        Ok(())
+    }
+
+    async fn has_staged(&mut self) -> Result<bool, DbError> {
+        let any = self.connection.query(&format!("SELECT 1 FROM {} LIMIT 1", self.layout.stage)).await?;
+        Ok(!any.is_empty())
+    }
+
+    /// What finds a staged row by its item.
+    async fn index_items(&mut self) -> Result<(), DbError> {
+        let index = format!("CREATE INDEX IF NOT EXISTS {} ON {} (fanfold_item)", self.plan.index_name(), self.layout.stage);
+        self.connection.execute(&index).await.map(drop)
     }
 
     /// The staged rows that a round puts in: the last of their key, and in a further round only where the one behind it was refused
@@ -369,13 +421,14 @@ impl<C: Connection> Merge<'_, C> {
                 .await?;
         }
         self.connection.execute(&format!("DELETE FROM {batches} WHERE run = {run} AND first = -1")).await?;
+        crate::crash::point("before tidied");
         self.connection.execute("COMMIT").await.map(drop)
     }
 
     /// Takes items out of the notes, so that a redrive writes them.
     async fn unwrite(&mut self, items: &[u64]) -> Result<(), DbError> {
         let Layout { batches, run, .. } = self.layout;
-        let mut notes: Ranges = writer::notes(self.connection, self.layout, "").await?;
+        let mut notes: Ranges = transaction::notes(self.connection, self.layout, "").await?;
         items.iter().for_each(|item| notes.remove(*item));
         self.connection.execute(&format!("DELETE FROM {batches} WHERE run = {run} AND first >= 0")).await?;
         if let Some((first, last)) = notes.span() {
@@ -392,6 +445,7 @@ impl<C: Connection> Merge<'_, C> {
             self.connection.execute(&format!("DROP TABLE IF EXISTS {stage}")).await?;
         }
         self.connection.execute(&format!("DELETE FROM {batches} WHERE run = {run}")).await?;
+        crate::crash::point("before tidied");
         self.connection.execute("COMMIT").await.map(drop)
     }
 }

@@ -20,7 +20,9 @@ mod ranges;
 mod read;
 mod rows;
 mod sample;
+mod stride;
 mod target;
+mod transaction;
 mod writer;
 
 #[cfg(feature = "postgres")]

@@ -1,7 +1,8 @@
 //! [`Opened`]: a database with its layout, its writers and what sessions before this one wrote.
 
 use std::sync::Arc;
-use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::connection::DbError;
 use super::layout::Layout;
@@ -10,15 +11,9 @@ use super::plan::Plan;
 use super::ranges::Ranges;
 use super::rows::Rows;
 use super::target::{Answer, Driver, Encode, Refused, Target};
-use super::writer::{self, Writers};
+use super::transaction;
+use super::writer::{BETWEEN, PATIENCE, Writers, away};
 use crate::job::{Ending, JobError, JobErrorKind};
-
-/// The place of the connection that works at the end, beside those that write.
-const LAST: usize = 1000;
-
-/// How often the end is tried, and the wait between: a server may be being restarted.
-const TRIES: u32 = 10;
-const BETWEEN: Duration = Duration::from_secs(2);
 
 /// An open target.
 pub(super) struct Opened<D: Driver> {
@@ -27,7 +22,7 @@ pub(super) struct Opened<D: Driver> {
     layout: Layout,
     encoder: D::Encoder,
     written: Ranges,
-    writers: Writers,
+    writers: Writers<D::Connection>,
 }
 
 impl<D: Driver> Opened<D> {
@@ -40,7 +35,7 @@ impl<D: Driver> Opened<D> {
         driver.take_over(&mut connection, &plan).await?;
         let (layout, encoder) = driver.lay_out(&mut connection, &plan).await?;
         driver.ready(&mut connection, &layout, 0).await?;
-        let written = writer::notes(&mut connection, &layout, "").await?;
+        let written = transaction::notes(&mut connection, &layout, "").await?;
         let driver = Arc::new(driver);
         let writers = Writers::start(&driver, connection, &layout)?;
         Ok(Self { driver, plan, layout, encoder, written, writers })
@@ -48,8 +43,14 @@ impl<D: Driver> Opened<D> {
 }
 
 impl<D: Driver> Opened<D> {
+    /// With a connection of those that wrote, so that there are never more than are allowed.
     async fn try_to_finish(&self, ending: &Ending<'_>) -> Result<(), JobError> {
-        let mut connection = writer::connect(&*self.driver, &self.layout, LAST).await?;
+        let mut connection = match self.writers.close().await {
+            Some(connection) => connection,
+            None => self.driver.connect().await?,
+        };
+        // A connection of this session that was lost may still commit.
+        self.driver.take_over(&mut connection, &self.plan).await?;
         Merge { connection: &mut connection, layout: &self.layout, plan: &self.plan, ending }.finish().await
     }
 }
@@ -69,15 +70,18 @@ impl<D: Driver> Target for Opened<D> {
 
     fn finish<'a>(&'a self, ending: &'a Ending<'a>) -> Answer<'a, Result<(), JobError>> {
         Box::pin(async move {
-            let mut tries = 0;
+            let mut end = None;
             loop {
                 let error = match self.try_to_finish(ending).await {
                     Ok(()) => return Ok(()),
                     Err(error) => error,
                 };
-                tries += 1;
-                if error.kind != JobErrorKind::Transient || tries == TRIES {
+                if error.kind != JobErrorKind::Transient {
                     return Err(error);
+                }
+                let now = Instant::now();
+                if now >= *end.get_or_insert(now + PATIENCE) {
+                    return Err(JobError::surroundings(away(error.cause())));
                 }
                 tokio::time::sleep(BETWEEN).await;
             }

@@ -44,8 +44,7 @@ impl Plan {
     pub fn stage_name(&self) -> String {
         use sha2::{Digest, Sha256};
         let digest = Sha256::digest(self.run.as_bytes());
-        let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        format!("fanfold_stage_{hex}")
+        format!("fanfold_stage_{}", hex::encode(&digest[..8]))
     }
 
     /// The name of an index of that table.

@@ -11,6 +11,7 @@ use super::postgres_connect::{Server, trouble};
 use super::postgres_encode::PostgresEncoder;
 use super::postgres_table;
 use super::rows::Rows;
+use super::stride::Stride;
 use super::target::Driver;
 use crate::job::JobError;
 
@@ -23,6 +24,11 @@ const TRAILER: &[u8] = &[0xff, 0xff];
 /// How long one waits for a connection of an earlier session that may still commit.
 const WAIT: &str = "30s";
 
+/// How soon it is noticed that the other side is gone.
+const NOTICE: &str = "SELECT set_config(name, v.value, false) FROM pg_settings JOIN (VALUES ('client_connection_check_interval', '1s'), \
+                      ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3')) AS v (name, value) \
+                      USING (name)";
+
 /// A server of PostgreSQL.
 #[derive(Debug)]
 pub(super) struct Postgres {
@@ -34,6 +40,8 @@ pub(super) struct Postgres {
 pub(super) struct PostgresConnection {
     client: Client,
     copy: Option<Statement>,
+    /// What asks for the types of the columns that are written, and what it said when they were looked at.
+    types: Option<(String, String)>,
     /// Waited for those before it, and keeps those behind it waiting.
     alone: bool,
 }
@@ -58,9 +66,11 @@ impl Driver for Postgres {
 
     async fn connect(&self) -> Result<PostgresConnection, DbError> {
         let client = self.server.connect().await?;
-        let mut connection = PostgresConnection { client, copy: None, alone: false };
+        let mut connection = PostgresConnection { client, copy: None, types: None, alone: false };
         let settings = format!("SET lock_timeout = '{WAIT}'; SET synchronous_commit = on; SET client_encoding = 'UTF8'");
         connection.execute(&settings).await?;
+        // A server notices that nobody is there any more, also in the middle of a long statement. One that cannot is taken as it is.
+        let _ = connection.execute(NOTICE).await;
         Ok(connection)
     }
 
@@ -73,13 +83,25 @@ impl Driver for Postgres {
             connection.query(&format!("SELECT pg_advisory_unlock(hashtext({run}), 0)")).await?;
             connection.alone = false;
         }
-        connection.query(&format!("SELECT pg_advisory_lock(hashtext({run}), {})", place + 1)).await?;
+        let own = place + 1;
+        let free = connection.query(&format!("SELECT pg_try_advisory_lock(hashtext({run}), {own})")).await?;
+        if !matches!(free.first().map(Vec::as_slice), Some([Some(yes)]) if yes == "t") {
+            // The server may take hours to see that a network was cut. Whoever may not tell it so waits.
+            let end = format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = {own} AND objsubid = 2 \
+                 AND classid::bigint = hashtext({run})::bigint & 4294967295 \
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            );
+            let _ = connection.query(&end).await;
+            connection.query(&format!("SELECT pg_advisory_lock(hashtext({run}), {own})")).await?;
+        }
         let columns = layout.columns.join(", ");
         let copy = if layout.staged {
             format!("COPY {} (fanfold_item, fanfold_state, {columns}) FROM STDIN BINARY", layout.stage)
         } else {
             format!("COPY {} ({columns}) FROM STDIN BINARY", layout.table)
         };
+        connection.types = layout.types.clone();
         connection.copy = Some(connection.client.prepare(&copy).await.map_err(|error| trouble(&error))?);
         Ok(())
     }
@@ -88,7 +110,7 @@ impl Driver for Postgres {
         let run = super::layout::literal(&plan.run);
         connection.query(&format!("SELECT pg_advisory_lock(hashtext({run}), 0)")).await.map_err(|error| match error.kind {
             DbErrorKind::Transient => {
-                DbError::surroundings(format!("a connection of an earlier session is still at work after {WAIT}: {}", error.text))
+                DbError::surroundings(format!("a connection of this run is still at work after {WAIT}: {}", error.text))
             }
             _ => error,
         })?;
@@ -133,46 +155,44 @@ impl Connection for PostgresConnection {
         Ok(messages.into_iter().filter_map(row).collect())
     }
 
-    /// All at once if they are what the table takes. If not, the server says at which row it stopped, or the row is found by halves;
-    /// always in order, so that of rows that exclude one another the first one stays.
+    /// All at once if they are what the table takes. If not, the server says at which row it stopped, or the row is looked for by
+    /// parts; always in order, so that of rows that exclude one another the first one stays.
     async fn load(&mut self, rows: &Rows) -> Result<Vec<(usize, String)>, DbError> {
         let mut refused = Vec::new();
-        let mut left = vec![(0, rows.len())];
-        while let Some((from, to)) = left.pop() {
+        let mut stride = Stride::over(rows.len());
+        while let Some(range) = stride.next() {
             self.execute("SAVEPOINT fanfold_rows").await?;
-            let error = match self.copy(rows.bytes(from..to)).await {
+            let error = match self.copy(rows.bytes(range.clone())).await {
                 Ok(()) => {
                     self.execute("RELEASE SAVEPOINT fanfold_rows").await?;
+                    stride.taken(&range);
                     continue;
                 }
                 Err(error) if error.kind == DbErrorKind::Row => error,
                 Err(error) => return Err(error),
             };
             self.execute("ROLLBACK TO SAVEPOINT fanfold_rows").await?;
-            if to - from == 1 {
-                refused.push((from, error.text));
-                continue;
-            }
-            match error.row.map(|row| from + row).filter(|row| *row < to) {
-                Some(row) => {
-                    left.push((row + 1, to));
-                    left.push((row, row + 1));
-                    left.push((from, row));
-                }
-                None => {
-                    let middle = from + (to - from) / 2;
-                    left.push((middle, to));
-                    left.push((from, middle));
-                }
-            }
-            left.retain(|(from, to)| from < to);
+            refused.extend(stride.refused(&range, error.row).map(|row| (row, error.text)));
         }
-        refused.sort_unstable();
+        self.unchanged().await?;
         Ok(refused)
     }
 }
 
 impl PostgresConnection {
+    /// Binary values mean something else in a column of another type. The rows that were put in keep the table from being changed until
+    /// the transaction ends.
+    async fn unchanged(&mut self) -> Result<(), DbError> {
+        let Some((sql, known)) = self.types.clone() else { return Ok(()) };
+        let found = self.query(&sql).await?.into_iter().next().and_then(|row| row.into_iter().next().flatten());
+        if found.as_ref() == Some(&known) {
+            return Ok(());
+        }
+        Err(DbError::surroundings(
+            "the types of the table's columns were changed while rows were written; none of these rows is in it",
+        ))
+    }
+
     async fn copy(&self, rows: &[u8]) -> Result<(), DbError> {
         let statement = self.copy.as_ref().ok_or_else(|| DbError::surroundings("the connection was not made ready"))?;
         let sink = self.client.copy_in::<_, Bytes>(statement).await.map_err(|error| trouble(&error))?;

@@ -15,6 +15,12 @@ use crate::job::JobError;
 /// How long one try to connect may take.
 const CONNECT: Duration = Duration::from_secs(10);
 
+/// Classes of errors that no row is to blame for. Of class 54, limits, `54000` is: an index takes no value of this length.
+const OF_THE_SERVER: &[&str] = &[
+    "0A", "0B", "0L", "0P", "25", "26", "28", "2B", "34", "3B", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "72", "F0",
+    "HV", "XX",
+];
+
 /// Where a server is and who asks.
 pub(super) struct Server {
     config: Config,
@@ -45,6 +51,10 @@ impl Server {
         }
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT);
+        }
+        if !url.contains("keepalives") {
+            // A server that is gone without a word is noticed within a minute, not within hours.
+            config.keepalives_idle(Duration::from_secs(30)).keepalives_interval(Duration::from_secs(10)).keepalives_retries(3);
         }
         if config.get_application_name().is_none() {
             config.application_name("fanfold");
@@ -106,12 +116,13 @@ pub(super) fn trouble(error: &Error) -> DbError {
     let text = format!("{}{detail}", said.message());
     let code = said.code().code();
     let mut told = match code {
-        "40001" | "40P01" | "55P03" | "57P01" | "57P02" | "57P03" | "53300" => DbError::transient(text),
+        "40001" | "40P01" | "55P03" | "57P01" | "57P02" | "57P03" | "57P05" | "53300" => DbError::transient(text),
         _ if code.starts_with("08") => DbError::transient(text),
-        // What a trigger raises, a view's check, a value or a constraint.
-        "P0001" | "44000" => DbError::row(text),
-        _ if code.starts_with("22") || code.starts_with("23") => DbError::row(text),
-        _ => DbError::surroundings(text),
+        // What the server itself has to say of its state, of rights, and of what is not there: nothing of it changes with the row.
+        "54000" => DbError::row(text),
+        _ if OF_THE_SERVER.iter().any(|class| code.starts_with(class)) => DbError::surroundings(text),
+        // A value, a constraint, or whatever a trigger raises, under a code of its own.
+        _ => DbError::row(text),
     };
     told.row = said.where_().and_then(line).and_then(|line| line.checked_sub(1));
     told

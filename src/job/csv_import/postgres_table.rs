@@ -120,8 +120,16 @@ fn fits(kind: Kind, of: Option<Kind>, live: &PgType) -> bool {
     }
 }
 
-/// Looks whether the table is what the plan takes it for, and makes what is missing.
+/// Looks whether the table is what the plan takes it for, and makes what is missing. One session at a time: two that make the same
+/// table at once would get into each other's way.
 pub(super) async fn lay_out(connection: &mut PostgresConnection, plan: &Plan) -> Result<(Layout, PostgresEncoder), DbError> {
+    connection.query("SELECT pg_advisory_lock(hashtext('fanfold makes tables'), 0)").await?;
+    let laid_out = lay_out_alone(connection, plan).await;
+    connection.query("SELECT pg_advisory_unlock(hashtext('fanfold makes tables'), 0)").await?;
+    laid_out
+}
+
+async fn lay_out_alone(connection: &mut PostgresConnection, plan: &Plan) -> Result<(Layout, PostgresEncoder), DbError> {
     let table = name(plan.schema.as_deref(), &plan.table);
     let mut live = look(connection, &table).await?;
     if live.is_empty() && plan.create_table {
@@ -155,7 +163,7 @@ pub(super) async fn lay_out(connection: &mut PostgresConnection, plan: &Plan) ->
     }
     let beside = |name: &str| format!("{}.{}", quoted(&schema), quoted(name));
     let key_columns: Vec<String> = plan.key.iter().map(|at| quoted(&plan.columns[*at].name)).collect();
-    let layout = Layout {
+    let mut layout = Layout {
         table: beside(&plan.table),
         stage: beside(&plan.stage_name()),
         batches: beside("fanfold_batches"),
@@ -164,6 +172,7 @@ pub(super) async fn lay_out(connection: &mut PostgresConnection, plan: &Plan) ->
         keys: key_columns.clone(),
         key_columns,
         staged: plan.staged(),
+        types: None,
     };
     // Asked first: making a table needs a right that using it does not.
     for (made, sql) in [(&layout.batches, Some(layout.batches_sql())), (&layout.stage, layout.staged.then(|| layout.stage_sql()))]
@@ -177,7 +186,37 @@ pub(super) async fn lay_out(connection: &mut PostgresConnection, plan: &Plan) ->
             })?;
         }
     }
+    if layout.staged {
+        as_staged(&mut columns, plan, &look(connection, &layout.stage).await?)?;
+    } else {
+        layout.types = Some(types(connection, &layout.table, plan).await?);
+    }
     Ok((layout, PostgresEncoder { columns, staged: plan.staged() }))
+}
+
+/// Values are written as the run's own table takes them. It may be of an earlier session, and the table's types others since: what
+/// is in it is made into them at the end.
+fn as_staged(columns: &mut [(PgType, bool)], plan: &Plan, stage: &[PgColumn]) -> Result<(), DbError> {
+    for (column, (kind, _)) in plan.columns.iter().zip(columns.iter_mut()) {
+        match stage.iter().find(|staged| staged.live.name == column.name) {
+            Some(staged) => *kind = staged.kind.clone(),
+            None => return Err(super::layout::staged_without(&column.name)),
+        }
+    }
+    Ok(())
+}
+
+/// What asks for the types of the columns that are written, and what it says.
+async fn types(connection: &mut PostgresConnection, table: &str, plan: &Plan) -> Result<(String, String), DbError> {
+    let written: Vec<String> = plan.columns.iter().map(|column| literal(&column.name)).collect();
+    let sql = format!(
+        "SELECT string_agg(concat_ws(' ', attname, atttypid, atttypmod), ',' ORDER BY attnum) FROM pg_attribute \
+         WHERE attrelid = to_regclass({}) AND NOT attisdropped AND attname = ANY (ARRAY[{}])",
+        literal(table),
+        written.join(", ")
+    );
+    let said = connection.query(&sql).await?.into_iter().next().and_then(|row| row.into_iter().next().flatten());
+    Ok((sql, said.unwrap_or_default()))
 }
 
 fn misfit(column: &Column, live: &LiveColumn, kind: &PgType) -> String {
@@ -192,20 +231,51 @@ fn misfit(column: &Column, live: &LiveColumn, kind: &PgType) -> String {
 /// The schema of the table, if rows can be put into it.
 async fn usable(connection: &mut PostgresConnection, plan: &Plan, table: &str) -> Result<String, DbError> {
     let sql = format!(
-        "SELECT n.nspname, c.relkind IN ('r', 'p'), has_table_privilege(c.oid, 'INSERT'), current_user \
-         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = to_regclass({})",
+        "SELECT n.nspname, c.relkind IN ('r', 'p') FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace \
+         WHERE c.oid = to_regclass({})",
         literal(table)
     );
     let rows = connection.query(&sql).await?;
     let text = |at: usize| rows.first().and_then(|row| row.get(at)).and_then(Option::as_deref).unwrap_or_default();
-    let shown = plan.shown();
     if text(1) != "t" {
-        return Err(DbError::surroundings(format!("`{shown}` is not a table")));
+        return Err(DbError::surroundings(format!("`{}` is not a table", plan.shown())));
     }
-    if text(2) != "t" {
-        return Err(DbError::surroundings(format!("`{}` may not put rows into `{shown}`: GRANT INSERT lets it", text(3))));
+    let schema = text(0).to_string();
+    let all = 0..plan.columns.len();
+    let updated: Vec<usize> = match plan.mode {
+        Mode::Upsert => all.clone().filter(|at| !plan.key.contains(at)).collect(),
+        Mode::Append | Mode::Replace => Vec::new(),
+    };
+    may(connection, plan, table, "INSERT", &all.clone().collect::<Vec<_>>()).await?;
+    may(connection, plan, table, "UPDATE", &updated).await?;
+    if plan.staged() {
+        may(connection, plan, table, "SELECT", &all.collect::<Vec<_>>()).await?;
     }
-    Ok(text(0).to_string())
+    Ok(schema)
+}
+
+/// Whether one may do this with these columns.
+async fn may(
+    connection: &mut PostgresConnection,
+    plan: &Plan,
+    table: &str,
+    right: &str,
+    columns: &[usize],
+) -> Result<(), DbError> {
+    let columns: Vec<String> = columns.iter().map(|at| literal(&plan.columns[*at].name)).collect();
+    let sql = format!(
+        "SELECT current_user, string_agg('`' || x || '`', ', ') FROM unnest(ARRAY[{}]::text[]) AS x \
+         WHERE NOT has_column_privilege(to_regclass({}), x, '{right}')",
+        columns.join(", "),
+        literal(table)
+    );
+    match connection.query(&sql).await?.first().map(Vec::as_slice) {
+        Some([Some(user), Some(columns)]) => Err(DbError::surroundings(format!(
+            "`{user}` has no right to {right} {columns} of `{}`: GRANT {right} gives it",
+            plan.shown()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// There must be a unique index over exactly the key.

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, Engine, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 
 use super::booleans::BooleanWords;
@@ -144,18 +146,6 @@ fn time<T>(formats: &[TimeFormat], text: &str, take: impl Fn(Written) -> Option<
     })
 }
 
-/// The value of a hexadecimal digit, 16 for what is none.
-const HEX: [u8; 256] = {
-    let mut values = [16; 256];
-    let mut digit = 0;
-    while digit < 16 {
-        values[b"0123456789abcdef"[digit] as usize] = digit as u8;
-        values[b"0123456789ABCDEF"[digit] as usize] = digit as u8;
-        digit += 1;
-    }
-    values
-};
-
 /// `6f9619ff-8b86-d011-b42d-00c04fc964ff`.
 fn is_lowercase_uuid(text: &[u8]) -> bool {
     let Ok(text) = <&[u8; 36]>::try_from(text) else { return false };
@@ -188,66 +178,23 @@ fn is_short_decimal(text: &[u8]) -> bool {
         && fine(fraction)
 }
 
+/// With hyphens or without, in braces, or as a URN.
 fn uuid(text: &str) -> Option<u128> {
-    let text = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or(text);
-    let bytes = text.as_bytes();
-    let groups: &[std::ops::Range<usize>] = match bytes.len() {
-        32 => &[0..32],
-        36 if [8, 13, 18, 23].iter().all(|at| bytes[*at] == b'-') => &[0..8, 9..13, 14..18, 19..23, 24..36],
-        _ => return None,
-    };
-    let mut number = 0u128;
-    for group in groups {
-        let (mut part, mut wrong) = (0u64, false);
-        // At most 16 digits are looked at before they are put behind the others.
-        for digits in bytes[group.clone()].chunks(16) {
-            for digit in digits {
-                let value = HEX[usize::from(*digit)];
-                wrong |= value > 15;
-                part = part << 4 | u64::from(value & 15);
-            }
-            if wrong {
-                return None;
-            }
-            number = number << (4 * digits.len()) | u128::from(part);
-            part = 0;
-        }
-    }
-    Some(number)
+    uuid::Uuid::try_parse(text).ok().map(|uuid| uuid.as_u128())
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.strip_prefix("\\x").or_else(|| text.strip_prefix("0x")).unwrap_or(text);
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    digits.as_bytes().chunks(2).map(|pair| Some((digit(pair[0])? << 4 | digit(pair[1])?) as u8)).collect()
+    hex::decode(text.strip_prefix("\\x").or_else(|| text.strip_prefix("0x")).unwrap_or(text)).ok()
 }
 
+/// In either alphabet, with padding or without.
 fn base64(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=');
-    if digits.len() % 4 == 1 || text.len() - digits.len() > 2 {
-        return None;
-    }
-    let (mut bytes, mut bits, mut held) = (Vec::with_capacity(text.len() * 3 / 4), 0u32, 0);
-    for byte in digits.bytes() {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held) as u8);
-        }
-    }
-    Some(bytes)
+    const ANY_PADDING: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, ANY_PADDING);
+    const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, ANY_PADDING);
+    let engine = if text.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
+    engine.decode(text).ok()
 }
 
 fn array(of: &Reader, separator: Option<&str>, text: &str) -> Result<Cell<'static>, String> {

@@ -12,9 +12,9 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Room for so many rows that were so many bytes of text.
+    /// Room for so many rows of so many bytes.
     pub fn with_capacity(rows: usize, bytes: usize) -> Self {
-        Self { items: Vec::with_capacity(rows), ends: Vec::with_capacity(rows), bytes: Vec::with_capacity(bytes + bytes / 2) }
+        Self { items: Vec::with_capacity(rows), ends: Vec::with_capacity(rows), bytes: Vec::with_capacity(bytes) }
     }
 
     /// Adds the row that `write` appends. If it fails, nothing is added.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::ffi::SQLITE_CONSTRAINT_TRIGGER;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection as Db, ErrorCode, OpenFlags, ToSql};
 
@@ -51,10 +52,10 @@ impl Sqlite {
             db.pragma_update(None, "foreign_keys", true)?;
             // FULL: the record says that rows are there, so they must survive what the record survives.
             db.pragma_update(None, "synchronous", "full")?;
-            db.pragma_update(None, "cache_size", -CACHE_KIB)?;
-            db.pragma_update(None, "temp_store", "file")?;
             // Only a file that is new takes it: rows go faster into larger pages than SQLite makes by itself.
             db.pragma_update(None, "page_size", PAGE_BYTES)?;
+            db.pragma_update(None, "cache_size", -CACHE_KIB)?;
+            db.pragma_update(None, "temp_store", "file")?;
             // What is not a database at all is told now.
             db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
             Ok(db)
@@ -157,8 +158,10 @@ impl Connection for SqliteConnection {
                 bound = bound.and_then(|()| bind(value));
             }
             if let Err(error) = bound.and_then(|()| statement.raw_execute()) {
+                // A trigger that raises FAIL leaves the row that it refuses: only a transaction that is undone is rid of it.
+                let by_trigger = error.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_CONSTRAINT_TRIGGER);
                 let error = trouble(&self.shown, &error);
-                if error.kind != super::connection::DbErrorKind::Row || self.db.is_autocommit() {
+                if error.kind != super::connection::DbErrorKind::Row || self.db.is_autocommit() || by_trigger {
                     return Err(error);
                 }
                 refused.push((row, error.text));

@@ -53,7 +53,11 @@ const BLOB: u8 = 4;
 impl Encode for SqliteEncoder {
     fn begin(&self, _: u64, _: &mut Vec<u8>) {}
 
-    fn text(&self, _: usize, value: &str, out: &mut Vec<u8>) -> bool {
+    fn keeps_texts(&self, _: usize) -> bool {
+        true
+    }
+
+    fn text(&self, value: &str, _: bool, out: &mut Vec<u8>) -> bool {
         text(out, value);
         true
     }
@@ -135,7 +139,7 @@ fn json(cell: &Cell<'_>) -> serde_json::Value {
         Cell::Date(days) => Value::from(written(|out| write_date(out, *days))),
         Cell::Timestamp(moment) => Value::from(written(|out| moment.write(out))),
         Cell::Uuid(uuid) => Value::from(written(|out| write_uuid(out, *uuid))),
-        Cell::Bytes(bytes) => Value::from(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+        Cell::Bytes(bytes) => Value::from(hex::encode(bytes)),
     }
 }
 
@@ -208,7 +212,7 @@ mod tests {
                 }
                 *kept += 1;
                 let (mut as_it_is, mut read) = (Vec::new(), Vec::new());
-                assert!(encoder.text(0, &text, &mut as_it_is));
+                assert!(encoder.text(&text, false, &mut as_it_is));
                 let cell = reader.text(text.as_str().into()).unwrap_or_else(|wrong| panic!("`{text}` is {wrong}"));
                 encoder.cell(0, &cell, &mut read).unwrap();
                 assert_eq!(as_it_is, read, "{text}");

@@ -105,10 +105,15 @@ pub(super) fn lay_out(db: &Db, path: &str, plan: &Plan) -> Result<(Layout, Sqlit
             .collect(),
         key_columns,
         staged: plan.staged(),
+        types: Option::None,
     };
     db.execute_batch(&layout.batches_sql()).map_err(sql)?;
     if layout.staged {
         db.execute_batch(&layout.stage_sql()).map_err(sql)?;
+        let staged = look(db, &layout.stage).map_err(sql)?;
+        if let Some(column) = plan.columns.iter().find(|column| !staged.iter().any(|staged| staged.name == column.name)) {
+            return Err(super::layout::staged_without(&column.name));
+        }
     }
     Ok((layout, SqliteEncoder { columns }))
 }
@@ -211,5 +216,5 @@ fn create(plan: &Plan) -> String {
         let key: Vec<String> = plan.key.iter().map(|at| quoted(&plan.columns[*at].name)).collect();
         parts.push(format!("PRIMARY KEY ({})", key.join(", ")));
     }
-    format!("CREATE TABLE {} ({})", quoted(&plan.table), parts.join(", "))
+    format!("CREATE TABLE IF NOT EXISTS {} ({})", quoted(&plan.table), parts.join(", "))
 }
