@@ -11,9 +11,12 @@ pub(super) const INVOKE: &str = "arn:aws:states:::lambda:invoke";
 /// is told from the others one by one.
 const MOST_ASKED_AGAIN: u32 = 10;
 
-/// How a worker dies: at the end of its time, out of memory, by a signal or an exit. Older Lambda runtimes say `Lambda.Unknown` to all.
-pub(super) const CRASHES: &[&str] =
-    &["Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError", "Runtime.OutOfMemory", "States.Timeout"];
+/// How a worker ends that gave no answer: out of time, out of memory, by a signal or an exit. What Lambda calls that differs from runtime to
+/// runtime (`Lambda.Unknown`, `Sandbox.Timedout`, `Runtime.ExitError`, …), so that all of it is meant.
+pub(super) const CRASHES: &[&str] = &["States.TaskFailed", "States.Timeout"];
+
+/// What no other try can change: the function is not there or may not be invoked, or the worker says that it cannot begin.
+const HOPELESS: &[&str] = &["Worker.Refused", "Lambda.ResourceNotFoundException", "Lambda.AccessDeniedException"];
 
 /// What is tried again by Step Functions itself: the function was not run, or it is not known whether it was.
 pub(super) fn lambda_errors() -> Retrier {
@@ -52,7 +55,10 @@ pub(super) fn child() -> States {
                 result_path: None,
                 output_path: Some("$.Payload"),
                 retry: vec![lambda_errors()],
-                catch: vec![Catcher { error_equals: CRASHES, result_path: None, next: "Ask again" }],
+                catch: vec![
+                    Catcher { error_equals: HOPELESS, result_path: Some("$"), next: "Refused" },
+                    Catcher { error_equals: CRASHES, result_path: None, next: "Ask again" },
+                ],
                 next: "Is there a rest",
             })),
         ),
@@ -99,10 +105,12 @@ pub(super) fn child() -> States {
         (
             "Given up",
             State::Fail(Fail {
-                error: "Worker.Crashed",
+                error: Some("Worker.Crashed"),
                 cause: Some("the worker died again and again; the gate says which items have no outcome"),
+                error_path: None,
                 cause_path: None,
             }),
         ),
+        ("Refused", State::Fail(Fail { error: None, cause: None, error_path: Some("$.Error"), cause_path: Some("$.Cause") })),
     ])
 }

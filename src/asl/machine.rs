@@ -230,7 +230,12 @@ fn definition(workflow: &Workflow, given: &Given, children: &Children, known: Ob
         ("Succeeded", State::Succeed(Succeed {})),
         (
             "Beyond tolerance",
-            State::Fail(Fail { error: "Fanfold.BeyondTolerance", cause: None, cause_path: Some("$.gate.answer.summary") }),
+            State::Fail(Fail {
+                error: Some("Fanfold.BeyondTolerance"),
+                error_path: None,
+                cause: None,
+                cause_path: Some("$.gate.answer.summary"),
+            }),
         ),
     ];
     let comment = match &workflow.description {
