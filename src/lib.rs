@@ -2,7 +2,8 @@
 //!
 //! A [workflow](Workflow) is one YAML file: where the items come from, what [job](Job) is done to each, how fast, what happens on
 //! failure. It is run on this machine, crash-safe: kill it at any instant, resume, and every item has exactly one outcome. Built in are
-//! [`job::http_chain`], ordered calls to third parties that are never lost and never blindly repeated, and [`job::image_resize`].
+//! [`job::http_chain`], ordered calls to third parties that are never lost and never blindly repeated, [`job::csv_import`], files into
+//! databases with every bad row given back, and [`job::image_resize`].
 //!
 //! ```text
 //!               workflow.yaml
