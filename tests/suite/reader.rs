@@ -430,7 +430,7 @@ async fn keys_are_what_items_are_about() {
 #[test]
 fn what_items_can_not_be_is_said_in_words() {
     for (items, message) in [
-        (json!({}), "`items` has no source: expected one of `objects`, `csv`, `json`, `jsonl`"),
+        (json!({}), "`items` has no source: expected one of `objects`, `inventory`, `csv`, `json`, `jsonl`"),
         (
             json!({ "csv": { "source": "a" }, "jsonl": { "source": "b" } }),
             "`items` has 2 sources, `csv` and `jsonl`: expected one",

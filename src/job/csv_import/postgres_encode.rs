@@ -280,8 +280,11 @@ mod tests {
         // Long by their zeros, and otherwise the same.
         let mut random = fastrand::Rng::with_seed(3);
         for _ in 0..20_000 {
-            let digits = random.u64(0..10u64.pow(random.u32(1..16)));
-            let whole = random.u64(0..10u64.pow(random.u32(1..6)));
+            let mut up_to = |most: u32| {
+                let size = random.u32(1..most);
+                random.u64(0..10u64.pow(size))
+            };
+            let (digits, whole) = (up_to(16), up_to(6));
             let text = format!("{whole}.{digits:0>width$}", width = random.usize(1..12)).chars().take(17).collect::<String>();
             let long = format!("{text:0<33}");
             let (mut short, mut long) = (bytes(&text), bytes(&long));
