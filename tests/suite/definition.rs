@@ -136,6 +136,14 @@ fn each_kind_of_source_has_its_reader() {
         reader("{ json: { source: s3://data/a.json, pointer: /inventory/products }, limit: \"{{ params.n }}\" }")["ReaderConfig"],
         json!({ "InputType": "JSON", "ItemsPointer": "/inventory/products", "MaxItemsPath": "$.params.n" })
     );
+    assert_eq!(
+        reader("{ inventory: { source: s3://data/of/photos/daily/2026-11-22T01-00Z/manifest.json, versions: all } }"),
+        json!({
+            "Resource": get,
+            "ReaderConfig": { "ManifestType": "S3_INVENTORY" },
+            "Parameters": { "Bucket": "data", "Key": "of/photos/daily/2026-11-22T01-00Z/manifest.json" },
+        })
+    );
     assert_eq!(reader("{ jsonl: { source: s3://data/a.jsonl.gz } }")["ReaderConfig"], json!({ "InputType": "JSONL" }));
     assert_eq!(
         reader("{ objects: { source: s3://data/photos } }"),
