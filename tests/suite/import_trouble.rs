@@ -205,6 +205,10 @@ fn stopped(make: fn() -> Shop, mode: &str) {
             break;
         }
         stops += 1;
+        if stops == 4 {
+            shop.stage.finished(0, &["resume", "a"]);
+            break;
+        }
     }
     assert!(stops > 0, "{mode}: never stopped in the middle");
     is_whole(&shop, ROWS);
