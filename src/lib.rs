@@ -29,6 +29,7 @@
 //! - `permits`: who may call now
 //! - `worker`: attempts, waits, steps, deadlines; behind [`Trial`] for testing a job
 //! - [`workflow`]: the YAML file
+//! - [`asl`]: a workflow as AWS runs it, and the rules of its language
 //! - `lanes`: which items come one after another
 //! - [`local`]: runs on this machine and their record
 //! - `rehearsal`: a workflow's own tests, in virtual time
@@ -58,6 +59,7 @@
 
 #![cfg_attr(not(feature = "http"), allow(dead_code, reason = "what only `http_chain` uses is there without it as well"))]
 
+pub mod asl;
 mod batch;
 mod call;
 mod cli;
@@ -100,7 +102,7 @@ pub use error::{Error, ErrorKind, Place, Result};
 pub use event::{Event, Observer, Progress, Unobserved, Waiting};
 pub use expression::Setting;
 pub use item::{Item, ItemKey};
-pub use job::{Attempt, ConfigError, Ending, Job, JobError, Jobs, Keys, Repeat, RowsAttempt, Setup, Within, Work};
+pub use job::{Attempt, ConfigError, Ending, Fleet, Job, JobError, Jobs, Keys, Repeat, RowsAttempt, Setup, Within, Work};
 pub use job::{Call, OnUnknown, Probed, Sender, Sent, StepPolicy, StepRepeat};
 pub use lane::{Calls, Lanes};
 pub use local::{Run, Session, StateFolder};

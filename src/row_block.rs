@@ -45,6 +45,16 @@ impl RowBlock {
         self.indexes.is_empty()
     }
 
+    /// How many bytes the texts of the fields are, and where they end.
+    pub fn size(&self) -> usize {
+        self.text.len() + 4 * self.ends.len()
+    }
+
+    /// Whether there is a NUL character in any of its texts.
+    pub fn has_nul(&self) -> bool {
+        memchr::memchr(0, self.text.as_bytes()).is_some()
+    }
+
     /// The index of the item that the row is, from 0.
     ///
     /// # Panics

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::glossary::{ERRORS, WORDS};
 use super::{Surroundings, report};
+use crate::asl;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
 use crate::observe::JsonLines;
@@ -65,12 +66,16 @@ fn list(at: &Surroundings, entries: &[Entry]) {
     report::data(format!("words: {}", words.join(", ")));
     let errors: Vec<&str> = ERRORS.iter().chain(at.jobs.kinds().flat_map(|kind| kind.errors)).map(|(name, _)| *name).collect();
     report::data(format!("errors: {}", errors.join(", ")));
+    let rules: Vec<&str> = asl::RULES.iter().map(|rule| rule.code).collect();
+    report::data(format!("rules for definitions: {}", rules.join(", ")));
     report::data("settings: any, by its path, such as batch.max_items");
 }
 
 fn entries(at: &Surroundings) -> Vec<Entry> {
     let entry = |(name, text): &(&str, &str)| Entry { name: (*name).to_string(), text: (*text).to_string() };
     let mut entries: Vec<Entry> = WORDS.iter().chain(ERRORS).map(entry).collect();
+    let rule = |rule: &&asl::Rule| Entry { name: rule.code.to_string(), text: rule.text.to_string() };
+    entries.extend(asl::RULES.iter().map(rule));
     let schema = workflow::schema(&at.jobs);
     for kind in at.jobs.kinds() {
         entries.extend(kind.errors.iter().map(entry));

@@ -62,6 +62,16 @@ pub(super) const WORDS: &[(&str, &str)] = &[
         "Which idempotency key a call has: 0, and one more after a definite refusal or a `resolve --did-not-happen`. While a call is \
          unknown its key stays, so that the other side knows it again.",
     ),
+    (
+        "definition",
+        "A workflow as the state machine that AWS runs, in the Amazon States Language. `fanfold definition` prints it, `fanfold check \
+         FILE.json` holds any definition to the rules of its language.",
+    ),
+    (
+        "gate",
+        "What judges a run on AWS once its children have ended: it folds the outcomes of all items and holds them against \
+         `tolerated_failure`, since Step Functions counts a batch as one unit.",
+    ),
     ("resume", "Go on with what is pending, after a stop or a crash. What ended is not touched."),
     (
         "redrive",
@@ -133,6 +143,14 @@ pub(super) const ERRORS: &[(&str, &str)] = &[
     ("Destination.Exists", "What would be written is there already, and `on_exists: fail` says to leave it."),
     ("Destination.InvalidName", "The destination does not take a file of this name."),
     ("Output.TooLarge", "What the job said about it is more than 64 KiB of JSON."),
+    (
+        "Worker.Refused",
+        "On AWS: the worker cannot begin at all, and no other try would change that. The cause says why; put it right, then start anew.",
+    ),
+    (
+        "Fanfold.BeyondTolerance",
+        "On AWS: more items failed than `tolerated_failure` allows. The cause counts them; failed.jsonl beside the report names them.",
+    ),
     (
         "Worker.Crashed",
         "The process died four times with the item in flight, twice with nothing beside it: the item itself is what kills it. Put right what the job does with it, then redrive. \

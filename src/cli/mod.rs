@@ -6,6 +6,7 @@
 
 mod check;
 mod completions;
+mod definition;
 mod explain;
 mod glossary;
 mod new;
@@ -63,7 +64,7 @@ struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Find every mistake of workflows at once, without running anything
+    /// Find every mistake of workflows, and of definitions for Step Functions, at once, without running anything
     Check(check::Check),
     /// Play the tests of a workflow, without network and in virtual time
     Test(test::Test),
@@ -91,6 +92,8 @@ enum Verb {
     Results(results::ResultsVerb),
     /// Remove the data of a run's items; keep their keys and outcomes
     Prune(prune::Prune),
+    /// Print the state machine that runs a workflow on AWS
+    Definition(definition::DefinitionVerb),
     /// Print a completion script for a shell
     Completions(completions::Completions),
 }
@@ -156,6 +159,7 @@ pub(crate) fn main(jobs: Jobs) -> ExitCode {
                 Verb::Status(verb) => verb.go(&surroundings),
                 Verb::Results(verb) => verb.go(&surroundings),
                 Verb::Prune(verb) => verb.go(&surroundings),
+                Verb::Definition(verb) => verb.go(&surroundings),
                 Verb::Completions(verb) => verb.go(Cli::command()),
             }
         });

@@ -9,6 +9,8 @@ use super::{Surroundings, report};
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
 use crate::observe::{JsonLines, say};
+use crate::reader::{CsvGuess, Delimiter, Encoding, SourceFile};
+use crate::storage::Storages;
 use crate::workflow::{self, Workflow};
 
 /// Writes NAME.yaml: a workflow with every setting of the job, most of the optional ones as comments, each with its meaning.
@@ -22,7 +24,7 @@ pub(super) struct New {
     /// The job
     #[arg(long, value_name = "JOB")]
     job: String,
-    /// Where the items come from: a folder, s3://bucket/prefix/, or a .csv, .json or .jsonl file
+    /// Where the items come from: a folder, s3://bucket/prefix/, or a .csv, .tsv, .json or .jsonl file, also compressed
     #[arg(long, value_name = "FILE")]
     from: Option<String>,
     /// With `--job csv_import`: the database; if it has a table called like the workflow, the columns are those of the table
@@ -43,7 +45,9 @@ impl New {
         let config = config_schema(&schema, kind.name).ok_or_else(|| Error::bug("a registered job has no schema"))?;
         let text = match (kind.name, &self.from, &self.database) {
             #[cfg(any(feature = "sqlite", feature = "postgres"))]
-            ("csv_import", Some(_), database) => super::new_import::text(&self.name, &self.items(at)?, database.as_deref(), at)?,
+            ("csv_import", Some(from), database) => {
+                super::new_import::text(&self.name, from, &self.items(at)?, database.as_deref(), at)?
+            }
             (_, _, Some(_)) => {
                 return Err(Error::refused("`--database` is for `--job csv_import --from FILE`"));
             }
@@ -93,7 +97,6 @@ impl New {
 
     fn items(&self, at: &Surroundings) -> Result<String> {
         let from = self.from.as_deref().unwrap_or("items/");
-        let is = |ending: &str| Path::new(from).extension().is_some_and(|found| found.eq_ignore_ascii_case(ending));
         let remote = from.starts_with("s3://");
         if self.from.is_some() && !remote && !at.here.join(from).exists() {
             return Err(
@@ -101,15 +104,62 @@ impl New {
             );
         }
         let source = quoted(from);
-        Ok(if is("csv") {
-            format!("  csv: {{ source: {source}, header: first_row }}\n")
-        } else if is("jsonl") || is("ndjson") {
-            format!("  jsonl: {{ source: {source} }}\n")
-        } else if is("json") {
-            format!("  json: {{ source: {source} }}\n")
-        } else {
-            format!("  objects: {{ source: {source} }}\n")
+        Ok(match kind_of(from, at, self.job == "csv_import") {
+            "csv" => self.csv(from, at)?,
+            kind => format!("  {kind}: {{ source: {source} }}\n"),
         })
+    }
+
+    /// A CSV file, as its first bytes look. One on S3 is looked at only for a job that is about rows.
+    fn csv(&self, from: &str, at: &Surroundings) -> Result<String> {
+        let remote = from.starts_with("s3://");
+        let plain = CsvGuess { encoding: Encoding::Utf8, delimiter: Delimiter::Comma, names: None };
+        let guess = if self.from.is_none() || remote && self.job != "csv_import" {
+            plain
+        } else {
+            let path = if remote { from.to_string() } else { at.here.join(from).display().to_string() };
+            let source: SourceFile = path.parse().map_err(Error::refused)?;
+            let runtime = tokio::runtime::Runtime::new()
+                .map_err(|error| Error::surroundings(format!("no threads can be started: {error}")))?;
+            runtime.block_on(CsvGuess::of(&source, &Storages::new("sample")))?
+        };
+        let header = match &guess.names {
+            None => "first_row".to_string(),
+            Some(names) => {
+                say(format_args!(
+                    "note: the first row of `{from}` looks like data and is taken as a row; if it is a header: `header: first_row`"
+                ));
+                format!("[{}]", names.join(", "))
+            }
+        };
+        let mut text = format!("  csv: {{ source: {}, header: {header}", quoted(from));
+        if guess.delimiter != Delimiter::Comma {
+            text.push_str(&format!(", delimiter: {}", guess.delimiter.word()));
+        }
+        if guess.encoding != Encoding::Utf8 {
+            text.push_str(&format!(", encoding: {}", guess.encoding.word()));
+        }
+        Ok(text + " }\n")
+    }
+}
+
+/// The kind of items that a source has, by its name; `rows` if the job is about rows, so that a file of any name has some.
+fn kind_of(from: &str, at: &Surroundings, rows: bool) -> &'static str {
+    let name = from.to_ascii_lowercase();
+    let packed = [".gz", ".zst", ".zstd"].iter().find_map(|ending| name.strip_suffix(ending));
+    let name = packed.unwrap_or(&name);
+    let is = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+    let file = at.here.join(from);
+    // Other programs call a list of theirs so too.
+    let is_report =
+        || from.starts_with("s3://") || std::fs::read_to_string(&file).is_ok_and(|text| text.contains("\"fileSchema\""));
+    match () {
+        () if is(&["/manifest.json"]) && is_report() => "inventory",
+        () if is(&[".csv", ".tsv", ".tab", ".txt"]) => "csv",
+        () if is(&[".jsonl", ".ndjson"]) => "jsonl",
+        () if is(&[".json"]) => "json",
+        () if rows && (file.is_file() || packed.is_some()) => "csv",
+        () => "objects",
     }
 }
 

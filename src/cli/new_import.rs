@@ -1,5 +1,7 @@
 //! `new --job csv_import`: the columns are those of the file's first rows, or of the live table.
 
+use serde_json::Value;
+
 use super::Surroundings;
 use super::new::quoted;
 use crate::error::{Error, Result};
@@ -11,8 +13,8 @@ use crate::workflow::Workflow;
 /// Rows that are looked at.
 const ROWS: usize = 1000;
 
-/// The text of the workflow; `items` are its lines below `items:`.
-pub(super) fn text(name: &str, items: &str, database: Option<&str>, at: &Surroundings) -> Result<String> {
+/// The text of the workflow; `from` is the file as it was named, `items` are the lines below `items:`.
+pub(super) fn text(name: &str, from: &str, items: &str, database: Option<&str>, at: &Surroundings) -> Result<String> {
     let shown = database.unwrap_or("import.db");
     let table = name.replace('-', "_").to_lowercase();
     let head = format!("fanfold: 1\nname: {name}\n");
@@ -31,7 +33,7 @@ pub(super) fn text(name: &str, items: &str, database: Option<&str>, at: &Surroun
     let bound = workflow.bind(&[], &at.here)?;
     let runtime =
         tokio::runtime::Runtime::new().map_err(|error| Error::surroundings(format!("no threads can be started: {error}")))?;
-    let rows = runtime.block_on(local::first_items(&bound.settings.items, name, ROWS))?;
+    let (names, rows) = runtime.block_on(local::first_items(&bound.settings.items, from, ROWS))?;
     let live = match database {
         Some(_) => {
             let resolved = bound.settings.job.config["database"].as_str().unwrap_or_default();
@@ -44,11 +46,16 @@ pub(super) fn text(name: &str, items: &str, database: Option<&str>, at: &Surroun
             "note: there is no table `{table}` in the database; the columns are those of the file, and the import makes it"
         ));
     }
+    // A file with nothing but a header has names all the same.
+    let rows = if rows.is_empty() && !names.is_empty() {
+        vec![names.into_iter().map(|name| (name, Value::Null)).collect()]
+    } else {
+        rows
+    };
     let lines = if live.is_empty() { columns_of_items(&rows) } else { columns_of_table(&live, &rows) };
     if lines.iter().all(|line| line.starts_with('#')) {
-        return Err(
-            Error::refused("there is no row from which columns could be guessed").hint("`--from` names a file with a row in it")
-        );
+        return Err(Error::refused("there is no row from which columns could be guessed, and no header")
+            .hint("`--from` names a file with a header or a row in it"));
     }
     let columns: String = lines.iter().map(|line| format!("      {line}\n")).collect();
     Ok(format!(

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
+use crate::asl::Finding;
 use crate::error::{Error, ErrorKind, Place};
 use crate::observe::{JsonLines, count, say, shown, summary};
 use crate::outcome::RunStatus;
@@ -93,6 +94,11 @@ fn quoted(word: &str) -> String {
 /// A warning of a workflow as JSON.
 pub(super) fn warning(warning: &Warning) -> Value {
     json!({ "message": warning.detail, "hint": warning.hint, "place": place(&warning.place) })
+}
+
+/// What of a definition is most likely not meant, as JSON.
+pub(super) fn finding(finding: &Finding) -> Value {
+    json!({ "code": finding.rule.code, "message": finding.detail, "hint": finding.hint, "place": place(&finding.place) })
 }
 
 fn place(place: &Place) -> Value {

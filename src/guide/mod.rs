@@ -6,6 +6,7 @@
 //! - [`csv`]: the job `csv_import`
 //! - [`order`]: one after another: lanes, what is behind a failed item, `previous`
 //! - [`chain`]: the job `http_chain`: ordered calls to a third party
+//! - [`definition`]: the state machine of a workflow on AWS, and the rules that any definition has to keep
 //! - [`job`]: writing a job of one's own
 //! - [`partner`]: finding out whether a partner knows a request again
 //! - [`guarantees`]: what is promised, and the limits of it
@@ -21,6 +22,9 @@ pub mod compare {}
 
 #[doc = include_str!("csv.md")]
 pub mod csv {}
+
+#[doc = include_str!("definition.md")]
+pub mod definition {}
 
 #[doc = include_str!("guarantees.md")]
 pub mod guarantees {}

@@ -7,6 +7,7 @@ mod attempt;
 pub mod csv_import;
 mod ending;
 mod error;
+mod fleet;
 #[cfg(feature = "http")]
 pub mod http_chain;
 #[cfg(feature = "image")]
@@ -30,6 +31,7 @@ pub use ending::Ending;
 pub(crate) use ending::{Amended, EndingPort};
 pub(crate) use error::JobErrorKind;
 pub use error::{ConfigError, JobError};
+pub use fleet::Fleet;
 pub use registry::Jobs;
 pub(crate) use registry::{AnyJob, JobKind};
 pub use rows::RowsAttempt;
@@ -212,6 +214,22 @@ pub trait Job: Sized + Send + Sync + 'static {
     fn steps(config: &Self::Config) -> Vec<(String, bool)> {
         let _ = config;
         Vec::new()
+    }
+
+    /// What the job needs of others where many workers do it that share no ledger, as on AWS, from settings that passed
+    /// [`Job::check`]. Asked by `fanfold definition`; nothing is opened here. The default one refuses what may not be done twice,
+    /// [`Repeat::Steps`] and [`Repeat::Unsafe`]: AWS may run a worker twice.
+    ///
+    /// # Errors
+    /// Settings that cannot be there: all of them, put together by [`ConfigError::and`].
+    fn fleet(config: &Self::Config) -> Result<Fleet, ConfigError> {
+        let _ = config;
+        let refused = |detail: &str| Err(ConfigError::new("", detail).hint("run it here: `fanfold run`"));
+        match Self::REPEAT {
+            Repeat::Safe | Repeat::Keyed | Repeat::Recorded => Ok(Fleet::default()),
+            Repeat::Steps => refused("its steps need a ledger that all workers share, which there is not on AWS yet"),
+            Repeat::Unsafe => refused("doing an item twice may repeat an effect, and AWS may run a worker twice"),
+        }
     }
 
     /// How many calls to others an item makes at least, for the plan. Default 0.

@@ -12,7 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Attempt, ConfigError, Ending, Job, JobError, Repeat, RowsAttempt, Setup, Within, Work};
+use super::{Attempt, ConfigError, Ending, Fleet, Job, JobError, Repeat, RowsAttempt, Setup, Within, Work};
 use crate::expression::Scope;
 
 /// The jobs a binary knows, by name.
@@ -64,6 +64,7 @@ impl Jobs {
 
 type Make = fn(Value, &Setup) -> Result<Arc<dyn AnyJob>, ConfigError>;
 type StepsOf = fn(Value, &Within) -> Result<Vec<(String, bool)>, ConfigError>;
+type FleetOf = fn(Value, &Within) -> Result<Fleet, ConfigError>;
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
 /// What is known of a job before it is made.
@@ -83,6 +84,7 @@ pub(crate) struct JobKind {
     pub output_schema: fn() -> Schema,
     check: fn(&Value, &Within) -> Result<(), ConfigError>,
     steps: StepsOf,
+    fleet: FleetOf,
     make: Make,
 }
 
@@ -102,6 +104,7 @@ impl JobKind {
             output_schema: whole_schema::<J::Output>,
             check: check::<J>,
             steps: |config, within| Ok(J::steps(&typed::<J>(config, within)?)),
+            fleet: |config, within| J::fleet(&typed::<J>(config, within)?),
             make: make::<J>,
         }
     }
@@ -114,6 +117,11 @@ impl JobKind {
     /// The steps that have an effect: see [`Job::steps`]. Nothing is made or opened.
     pub fn steps(&self, config: Value, within: &Within) -> Result<Vec<(String, bool)>, ConfigError> {
         (self.steps)(config, within)
+    }
+
+    /// What it needs where many workers do it: see [`Job::fleet`]. Nothing is made or opened.
+    pub fn fleet(&self, config: Value, within: &Within) -> Result<Fleet, ConfigError> {
+        (self.fleet)(config, within)
     }
 
     /// Makes the job from its settings, with every expression over `params` resolved.

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::expression::{Params, Scope};
 use crate::job::AnyJob;
 use crate::lanes::{LaneKey, Planner};
-use crate::reader::{Judged, OpenInput, Position, Row, Selection};
+use crate::reader::{Input, Judged, OpenInput, Position, Row, Selection};
 use crate::redact::Redact;
 use crate::workflow::{BatchSettings, Bound};
 
@@ -113,32 +113,40 @@ impl Ordering {
 impl Cut<'_> {
     /// # Errors
     /// The input cannot be read, two items have one key or one destination, an item has no lane, or the record cannot be written.
-    pub fn write(&self, record: &mut Record, cutter: Cutter) -> Result<(), Why> {
-        let mut found = Ok(());
+    pub fn write(&self, record: &mut Record, cutter: Cutter) -> Result<Input, Why> {
+        let mut found = Err(Why::Trouble(Error::bug("the items were not looked at")));
+        let mut stopped = false;
         record
             .write("be written", |db| {
                 let written = self.write_all(db, cutter);
                 match written {
-                    Ok(()) => set_fact(db, "input", self.input.input()),
+                    Ok(count) => {
+                        let input = self.input.input().with_count(count);
+                        set_fact(db, "input", &input)?;
+                        found = Ok(input);
+                        Ok(())
+                    }
                     Err(Trouble::Sql(error)) => Err(error),
                     Err(Trouble::Other(why)) => {
-                        found = Err(why);
+                        (found, stopped) = (Err(why), true);
                         // Nothing of this listing stays.
                         Err(rusqlite::Error::QueryReturnedNoRows)
                     }
                 }
             })
-            .or_else(|error| if found.is_err() { Ok(()) } else { Err(Why::Trouble(error)) })?;
+            .or_else(|error| if stopped { Ok(()) } else { Err(Why::Trouble(error)) })?;
         found
     }
 
-    fn write_all(&self, db: &Transaction<'_>, cutter: Cutter) -> Result<(), Trouble> {
+    fn write_all(&self, db: &Transaction<'_>, cutter: Cutter) -> Result<u64, Trouble> {
         let planner = |order: &Ordering| Planner::new(self.folder, order.key.clone(), self.selection.clone());
         let mut planner = self.order.map(planner).transpose()?;
         let mut cut = if self.order.is_some() { Cutter::of_ranges() } else { cutter };
         let mut insert = db.prepare("INSERT INTO batches (first, count, position) VALUES (?1, ?2, ?3)")?;
         let mut open: Option<(u64, u64, u32)> = None;
+        let mut items = 0;
         self.each(|row, value| {
+            items += 1;
             let new = cut.begins_new(row.json_len_at_most());
             match &mut open {
                 Some((first, offset, count)) if new => {
@@ -160,7 +168,7 @@ impl Cut<'_> {
             // Whole and durable before the record says that the list is made.
             set_fact(db, LANES, &planner.finish(self.input, order.max_concurrency, &order.redact)?)?;
         }
-        Ok(())
+        Ok(items)
     }
 
     /// Only finds pairs of items that must not be.
@@ -191,6 +199,8 @@ impl Cut<'_> {
                 self.claim(&row, value, &mut keys, &mut destinations)?;
             }
         }
+        // Someone may have written to it meanwhile.
+        self.input.check_unchanged().map_err(Why::Trouble)?;
         for (what, names) in [(KEYS, keys), (DESTINATIONS, destinations)] {
             if let Some(pair) = names.map(Names::finish).transpose()?.flatten() {
                 self.one_name(what, pair)?;

@@ -147,7 +147,11 @@ fn look_at(row: &Row<'_>, selection: &Selection, bound: &Bound, job: &Arc<dyn An
 /// # Errors
 /// The source cannot be read.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub(crate) async fn first_items(items: &reader::ItemsConfig, shown: &str, most: usize) -> Result<Vec<serde_json::Value>> {
+pub(crate) async fn first_items(
+    items: &reader::ItemsConfig,
+    shown: &str,
+    most: usize,
+) -> Result<(Vec<String>, Vec<serde_json::Value>)> {
     let scratch = Scratch::new()?;
     let input = reader::freeze(items, &Storages::new("sample"), &scratch.0, shown).await?;
     let open = input.open(&scratch.0)?;
@@ -159,7 +163,7 @@ pub(crate) async fn first_items(items: &reader::ItemsConfig, shown: &str, most: 
         {
             found.extend(row.value().ok());
         }
-        Ok(found)
+        Ok((input.columns().to_vec(), found))
     })
 }
 

@@ -97,14 +97,11 @@ impl MapRun {
                 Work::Batch(batch) => worker.run(&batch, &*desk).await,
                 Work::Lanes(bundle) => worker.run_lanes(&bundle, &*desk).await,
                 Work::Rows(ranges, range) => {
-                    // The semaphore is never closed.
-                    let _room = Arc::clone(&ranges.room).acquire_owned().await;
                     if desk.stop.is_cancelled() {
                         return;
                     }
-                    let read = tokio::task::spawn_blocking(move || ranges.read(&range)).await;
-                    match join(read).and_then(|read| read) {
-                        Ok(batch) => worker.run_rows(&batch, &*desk).await,
+                    match ranges.next(range).await {
+                        Ok((batch, _room)) => worker.run_rows(&batch, &*desk).await,
                         Err(error) => desk.stop_for(Why::Trouble(error)),
                     }
                 }

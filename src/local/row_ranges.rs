@@ -4,20 +4,23 @@
 //! file for all.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::desk::LocalDesk;
 use super::ready::Ready;
 use super::record::BatchRow;
+use super::session::join;
 use crate::batch::RowBatch;
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
 use crate::reader::{OpenInput, Position, Rows};
 
-/// Ranges whose rows are in memory at once: each has at most 256 KiB, or one row that is longer.
-const AT_ONCE: usize = 48;
+/// Ranges whose rows are in memory at once: each has at most 256 KiB, or one row that is longer. Enough that a job has others to put
+/// into what it writes together.
+const AT_ONCE: usize = 32;
 
 /// Reads ranges, on any thread that may be blocked.
 pub(super) struct RowRanges {
@@ -28,12 +31,40 @@ pub(super) struct RowRanges {
     /// Readers that nobody uses just now.
     idle: Mutex<Vec<Rows>>,
     /// One permit for each range in memory.
-    pub room: Arc<Semaphore>,
+    room: Semaphore,
+    /// One permit for each core: more that read at once would only wait for each other.
+    cores: Semaphore,
+    /// How many bytes the last range was: the next one is as large.
+    size: AtomicUsize,
 }
 
 impl RowRanges {
     pub fn new(input: OpenInput, ready: Ready, redriven: Arc<HashMap<u64, u32>>, desk: Arc<LocalDesk>) -> Self {
-        Self { input, ready, redriven, desk, idle: Mutex::default(), room: Arc::new(Semaphore::new(AT_ONCE)) }
+        let cores = Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get));
+        Self {
+            input,
+            ready,
+            redriven,
+            desk,
+            idle: Mutex::default(),
+            room: Semaphore::new(AT_ONCE),
+            cores,
+            size: AtomicUsize::new(0),
+        }
+    }
+
+    /// Waits until there is room for a range, and reads it on another thread. What is given with it holds the room.
+    ///
+    /// # Errors
+    /// The input cannot be read, or has changed.
+    pub async fn next(self: &Arc<Self>, range: BatchRow) -> Result<(RowBatch, SemaphorePermit<'_>)> {
+        // The semaphores are never closed.
+        let closed = |_| Error::bug("no range is read any more");
+        let room = self.room.acquire().await.map_err(closed)?;
+        let _core = self.cores.acquire().await.map_err(closed)?;
+        let ranges = Arc::clone(self);
+        let batch = join(tokio::task::spawn_blocking(move || ranges.read(&range)).await)??;
+        Ok((batch, room))
     }
 
     /// Whether the rows need nothing but to be read: nobody has to look into them to know what they are called, or whether they count.
@@ -45,9 +76,8 @@ impl RowRanges {
     ///
     /// # Errors
     /// The input cannot be read, or has changed.
-    pub fn read(&self, range: &BatchRow) -> Result<RowBatch> {
-        let bytes = usize::try_from(range.count).unwrap_or(0).saturating_mul(64);
-        let Some(mut block) = self.input.block(range.count as usize, bytes) else {
+    fn read(&self, range: &BatchRow) -> Result<RowBatch> {
+        let Some(mut block) = self.input.block(range.count as usize, self.size.load(Ordering::Relaxed)) else {
             return Err(Error::bug("rows are wanted of a source that is no table"));
         };
         let position = Position { index: range.first, offset: range.position };
@@ -56,7 +86,7 @@ impl RowRanges {
                 rows.go_to(position)?;
                 rows
             }
-            None => self.input.rows(position)?,
+            None => self.input.parts(position)?,
         };
         for _ in 0..range.count {
             let Some(row) = rows.next()? else { return Err(super::feeder::short(range)) };
@@ -75,6 +105,7 @@ impl RowRanges {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(rows);
         // Looked at after it was read: what someone wrote into the source meanwhile reaches no job.
         self.input.check_unchanged()?;
+        self.size.store(block.size(), Ordering::Relaxed);
         let selection = self.ready.selection.clone();
         let key_of = Box::new(move |index| selection.position(index));
         Ok(RowBatch { block, key_of, redriven: Arc::clone(&self.redriven) })

@@ -185,14 +185,19 @@ impl Run {
     async fn list(&mut self, setup: &Setup, job: &Arc<dyn AnyJob>, session: &Session) -> Result<Result<Input, Why>> {
         let settings = &self.bound.settings;
         let shown = as_written(&settings.items, &self.workflow);
-        let input = reader::freeze(&settings.items, &setup.storages, self.folder.path(), &shown).await?;
+        let order = Ordering::of(&self.bound);
+        let folder = self.folder.path().to_path_buf();
+        // Every record is looked at when the list is cut; lanes are made of one that is counted.
+        let input = match &order {
+            Some(_) => reader::freeze(&settings.items, &setup.storages, &folder, &shown).await?,
+            None => reader::freeze_uncounted(&settings.items, &setup.storages, &folder, &shown).await?,
+        };
         let selection = Selection::new(&settings.items, &input, &self.bound.params);
         let open = input.open(self.folder.path())?;
         let cutter = Cutter::of(&settings.batch);
         let params = self.bound.params.clone();
         let publisher = self.kind.publishes.then(|| Arc::clone(job));
         let stop = session.stop.clone();
-        let (order, folder) = (Ordering::of(&self.bound), self.folder.path().to_path_buf());
         // A second door to the record, so that the run keeps its own while another thread writes.
         let mut record = Record::open(&self.folder.record_path())?;
         let cut = move || {
@@ -200,7 +205,7 @@ impl Run {
             let order = order.as_ref();
             let cut =
                 Cut { input: &open, selection: &selection, params: &params, publisher, folder: &folder, order, stop: &stop };
-            cut.write(&mut record, cutter).map(|()| input)
+            cut.write(&mut record, cutter)
         };
         match join(tokio::task::spawn_blocking(cut).await)? {
             Err(Why::Trouble(error)) => Err(error),
@@ -367,12 +372,14 @@ fn warnings(input: &Input) -> Vec<String> {
     if input.is_cut() {
         warnings.push(format!("{count} items read, more not read (`items.limit`)"));
     }
+    warnings.extend(input.doubts());
     warnings
 }
 
 /// The source as messages and keys call it: a file below the workflow's folder by its path from there, the same on every machine.
 pub(super) fn as_written(items: &ItemsConfig, workflow: &Workflow) -> String {
     let path = match &items.source {
+        ItemsSource::Inventory(inventory) => &inventory.source,
         ItemsSource::Csv(csv) => &csv.source,
         ItemsSource::Json(json) => &json.source,
         ItemsSource::Jsonl(jsonl) => &jsonl.source,

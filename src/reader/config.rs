@@ -10,11 +10,12 @@ use serde::{Deserialize, Deserializer};
 
 use super::csv_config::CsvConfig;
 use super::globs::Globs;
+use super::inventory_config::InventoryConfig;
 use super::source_file::SourceFile;
 use crate::expression::{Expression, Setting};
 use crate::storage::Location;
 
-/// Where the items come from: exactly one of `objects`, `csv`, `json` and `jsonl`; which of them count, and what they are called.
+/// Where the items come from: exactly one of `objects`, `inventory`, `csv`, `json` and `jsonl`; which of them count, and what they are called.
 ///
 /// The list is frozen when a run starts: what is added later is not seen, what changes is reported.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -39,7 +40,7 @@ impl ItemsConfig {
     pub fn location(&self) -> Option<&Location> {
         match &self.source {
             ItemsSource::Objects(objects) => Some(&objects.source),
-            ItemsSource::Csv(_) | ItemsSource::Json(_) | ItemsSource::Jsonl(_) => None,
+            _ => None,
         }
     }
 }
@@ -49,6 +50,8 @@ impl ItemsConfig {
 pub enum ItemsSource {
     /// One item per object of a folder or an S3 prefix.
     Objects(ObjectsConfig),
+    /// One item per object that an S3 inventory lists.
+    Inventory(InventoryConfig),
     /// One item per row.
     Csv(CsvConfig),
     /// One item per element of an array.
@@ -62,6 +65,7 @@ impl ItemsSource {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Objects(_) => "objects",
+            Self::Inventory(_) => "inventory",
             Self::Csv(_) => "csv",
             Self::Json(_) => "json",
             Self::Jsonl(_) => "jsonl",
@@ -74,6 +78,7 @@ impl fmt::Display for ItemsSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Objects(objects) => objects.source.fmt(f),
+            Self::Inventory(inventory) => inventory.source.fmt(f),
             Self::Csv(csv) => csv.source.fmt(f),
             Self::Json(json) => json.source.fmt(f),
             Self::Jsonl(jsonl) => jsonl.source.fmt(f),
@@ -81,16 +86,19 @@ impl fmt::Display for ItemsSource {
     }
 }
 
-/// Where the items come from: exactly one of `objects`, `csv`, `json` and `jsonl`; which of them count, and what they are called.
+/// Where the items come from: exactly one of `objects`, `inventory`, `csv`, `json` and `jsonl`; which of them count, and what they are called.
 ///
 /// The list is frozen when a run starts: what is added later is not seen, what changes is reported.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("oneOf" = [{ "required": ["objects"] }, { "required": ["csv"] }, { "required": ["json"] }, { "required": ["jsonl"] }]))]
+#[schemars(extend("oneOf" = [{ "required": ["objects"] }, { "required": ["inventory"] }, { "required": ["csv"] }, { "required": ["json"] }, { "required": ["jsonl"] }]))]
 struct ItemsFields {
     /// One item per object of a folder or an S3 prefix, as Step Functions lists them: `Key`, `Size`, `Etag`, `LastModified`
     /// (seconds since 1970) and `StorageClass`, in byte order of the keys.
     objects: Option<ObjectsConfig>,
+    /// One item per object that a report of S3 Inventory lists, as Step Functions gives them: the report's columns, such as `Bucket`,
+    /// `Key` and `Size`, all of them texts.
+    inventory: Option<InventoryConfig>,
     /// One item per row of a CSV file, or of several with one header; every field is a text.
     csv: Option<CsvConfig>,
     /// One item per element of an array in a JSON file.
@@ -99,7 +107,7 @@ struct ItemsFields {
     jsonl: Option<JsonlConfig>,
     /// Only objects whose `Key` matches one of these globs; the others are skipped. `*` and `?` stay within a folder, `**`
     /// does not; a glob without `/` is held against the last part of the key. Upper and lower case differ:
-    /// `*.{jpg,JPG}`. For `objects` only; default all.
+    /// `*.{jpg,JPG}`. For `objects` and `inventory`; default all.
     #[serde(rename = "match")]
     matching: Option<Globs>,
     /// No objects whose `Key` matches one of these globs; they are skipped. Written like `match`, and stronger than it.
@@ -131,9 +139,10 @@ impl TryFrom<ItemsFields> for ItemsConfig {
     type Error = String;
 
     fn try_from(fields: ItemsFields) -> Result<Self, String> {
-        let ItemsFields { objects, csv, json, jsonl, matching, exclude, condition, key, limit } = fields;
+        let ItemsFields { objects, inventory, csv, json, jsonl, matching, exclude, condition, key, limit } = fields;
         let mut sources: Vec<ItemsSource> = [
             objects.map(ItemsSource::Objects),
+            inventory.map(ItemsSource::Inventory),
             csv.map(ItemsSource::Csv),
             json.map(ItemsSource::Json),
             jsonl.map(ItemsSource::Jsonl),
@@ -143,7 +152,7 @@ impl TryFrom<ItemsFields> for ItemsConfig {
         .collect();
         let source = match sources.len() {
             1 => sources.remove(0),
-            0 => return Err("`items` has no source: expected one of `objects`, `csv`, `json`, `jsonl`".to_string()),
+            0 => return Err("`items` has no source: expected one of `objects`, `inventory`, `csv`, `json`, `jsonl`".to_string()),
             _ => {
                 let found: Vec<_> = sources.iter().map(|source| format!("`{}`", source.word())).collect();
                 return Err(format!("`items` has {} sources, {}: expected one", found.len(), found.join(" and ")));
@@ -154,11 +163,23 @@ impl TryFrom<ItemsFields> for ItemsConfig {
         {
             return Err(format!("`{source}` stands for several files, `json` reads one: use `jsonl`, or name the file"));
         }
-        if !matches!(source, ItemsSource::Objects(_)) {
+        if let ItemsSource::Inventory(InventoryConfig { source, .. }) = &source {
+            let wrong = match source {
+                source if source.has_glob() => "stands for several files, `inventory` reads one report",
+                SourceFile::Stdin => "is standard input, the files of a report are found from where its manifest is",
+                _ => "",
+            };
+            if !wrong.is_empty() {
+                return Err(format!("`{source}` {wrong}: name its `manifest.json`"));
+            }
+        }
+        if !matches!(source, ItemsSource::Objects(_) | ItemsSource::Inventory(_)) {
             for (name, globs) in [("match", &matching), ("exclude", &exclude)] {
                 if globs.is_some() {
                     let word = source.word();
-                    return Err(format!("`{name}` is for `objects`, the items of `{word}` have no `Key`: use `where`"));
+                    return Err(format!(
+                        "`{name}` is for `objects` and `inventory`, the items of `{word}` have no `Key`: use `where`"
+                    ));
                 }
             }
         }

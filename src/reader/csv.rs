@@ -6,6 +6,7 @@ use memchr::{memchr, memchr2};
 use serde_json::{Map, Value};
 
 use super::csv_config::check_names;
+use super::encoding::Encoding;
 use super::fields::{Dialect, Wrong};
 use super::input::CsvFormat;
 use crate::row_block::{RowBlock, RowWriter};
@@ -76,7 +77,8 @@ impl Table {
             }
             if let Some((number, character)) = not_text {
                 let encoding = self.dialect.encoding.name();
-                return Err(format!("field {number} is not {encoding} from its character {character} on"));
+                let maybe = if self.dialect.encoding == Encoding::Utf8 { " (is it `encoding: windows-1252`?)" } else { "" };
+                return Err(format!("field {number} is not {encoding} from its character {character} on{maybe}"));
             }
         }
         let missing = if self.dialect.is_null(b"") { Value::Null } else { Value::String(String::new()) };
@@ -153,7 +155,7 @@ impl Table {
     /// How long the item is as compact JSON at most, in bytes. Cheap: the fields are not looked for.
     pub fn json_len_at_most(&self, record: &[u8]) -> usize {
         // What is more inside of JSON than in the file: control characters take six bytes, a backslash two. A quote takes two in both.
-        let more: usize = record.iter().map(|byte| if *byte < 0x20 { 5 } else { usize::from(*byte == b'\\') }).sum();
+        let more: usize = record.chunks(128).map(more_in_json).sum();
         // A quote alone, or bytes that are no text, are in no item that is strictly read; leniently read they take more.
         let lenient = if self.dialect.strict { 0 } else { record.len() * 2 };
         let nulls = if self.dialect.null.is_empty() { 0 } else { 2 * self.columns.len() };
@@ -241,8 +243,12 @@ impl Columns {
 
     /// A record as the names of columns; if it is none, with the action that helps.
     pub fn read(record: &[u8], dialect: &Dialect) -> Result<Self, (Wrong, &'static str)> {
-        const NO_HEADER: &str = "if the file has no header, give the names: `header: [id, name]`";
+        const NO_HEADER: &str = "correct it in the file; if the file has no header, give the names: `header: [id, name]`";
+        const NO_NAME: &str = "give it one in the file; if the file has no header, give all names: `header: [id, name]`";
         const NO_TEXT: &str = "if it is text, `encoding` says how it is written: `utf-8`, `utf-16`, `windows-1252`";
+        if let Some(other) = something_else(record) {
+            return Err(other);
+        }
         let mut names = Vec::new();
         let mut not_text = None;
         // A name is a name, also one that stands for null in a row.
@@ -252,7 +258,7 @@ impl Columns {
                 Ok(name) => names.push(name),
                 Err(_) => not_text = not_text.or(Some(names.len() + 1)),
             })
-            .map_err(|wrong| (wrong, NO_HEADER))?;
+            .map_err(|wrong| (format!("the header cannot be read: {wrong}"), NO_HEADER))?;
         if let Some(number) = not_text {
             return Err((format!("name {number} of the header is not {}", dialect.encoding.name()), NO_TEXT));
         }
@@ -260,14 +266,51 @@ impl Columns {
         if let Some(number) = names.iter().position(|name| name.contains('\0')) {
             return Err((format!("name {} of the header has a NUL character in it: this is no text", number + 1), NO_TEXT));
         }
-        Self::of(names).map_err(|wrong| (wrong, NO_HEADER))
+        Self::of(names).map_err(|wrong| {
+            let hint = if wrong.ends_with("no name in the header") { NO_NAME } else { NO_HEADER };
+            (wrong, hint)
+        })
     }
+}
+
+/// What a first row is that is no header though its fields could be read.
+fn something_else(record: &[u8]) -> Option<(Wrong, &'static str)> {
+    let begins = |starts: &[&str]| {
+        starts.iter().any(|start| record.len() >= start.len() && record[..start.len()].eq_ignore_ascii_case(start.as_bytes()))
+    };
+    if begins(&["{\"", "[{", "[\""]) || matches!(record.trim_ascii(), b"{" | b"[") {
+        return Some((
+            "the first row begins as JSON does".to_string(),
+            "`items.json` reads an array, `items.jsonl` a document on each line",
+        ));
+    }
+    if begins(&["<!", "<?", "<html"]) {
+        let hint = "look into the file and fetch it again: it may be the page of an error";
+        return Some(("the first row begins as a web page or XML does".to_string(), hint));
+    }
+    if begins(&["sep="]) && record.len() <= "sep=;".len() {
+        let shown = String::from_utf8_lossy(record).into_owned();
+        return Some((
+            format!("the first row is `{shown}`, which tells a spreadsheet what is between the fields"),
+            "take this line out",
+        ));
+    }
+    None
 }
 
 /// The JSON of an object whose values are empty texts.
 fn names_len(columns: &[String]) -> usize {
     let names: usize = columns.iter().map(|name| escaped_len(name.as_bytes()) + r#""":"""#.len()).sum();
     2 + names + columns.len().saturating_sub(1)
+}
+
+/// How many bytes more a part of a record, of less than 256 bytes, takes in JSON at most.
+fn more_in_json(part: &[u8]) -> usize {
+    // Counted in bytes, many are looked at at once.
+    fn count(part: &[u8], is: impl Fn(u8) -> bool) -> usize {
+        part.iter().fold(0u8, |count, byte| count + u8::from(is(*byte))).into()
+    }
+    5 * count(part, |byte| byte < 0x20) + count(part, |byte| byte == b'\\')
 }
 
 /// How many bytes a text takes inside the quotes of JSON.
@@ -319,9 +362,11 @@ mod tests {
             (b"1", "1 field in the row, 3 in the header"),
             (b"1,2,3,4", "4 fields in the row, 3 in the header"),
             (b"1,2\",3", "a quote inside field 2, which does not begin with one"),
-            (b"1,\"2\" ,3", "text behind the closing quote of field 2"),
+            (b"1,\"2\" ,3", "a blank behind the closing quote of field 2 (`trim: true` takes it off)"),
+            (b"1,\"2\"x,3", "text behind the closing quote of field 2 (a quote inside of quotes is written twice)"),
+            (b"1, \"2\",3", "a blank in front of the quote that opens field 2 (`trim: true` takes it off)"),
             (b"1,\"2", "the quote that opens field 2 is not closed"),
-            (b"1,2,a\xff", "field 3 is not UTF-8 from its character 2 on"),
+            (b"1,2,a\xff", "field 3 is not UTF-8 from its character 2 on (is it `encoding: windows-1252`?)"),
         ] {
             assert_eq!(abc(true).item(record), Err(message.to_string()));
         }

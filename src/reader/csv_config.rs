@@ -84,6 +84,20 @@ pub enum Delimiter {
 }
 
 impl Delimiter {
+    /// Every one.
+    pub const ALL: [Self; 5] = [Self::Comma, Self::Pipe, Self::Semicolon, Self::Space, Self::Tab];
+
+    /// The word for it in a workflow.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Comma => "comma",
+            Self::Pipe => "pipe",
+            Self::Semicolon => "semicolon",
+            Self::Space => "space",
+            Self::Tab => "tab",
+        }
+    }
+
     /// The byte itself.
     pub fn byte(self) -> u8 {
         match self {

@@ -22,6 +22,15 @@ pub enum Encoding {
 }
 
 impl Encoding {
+    /// The word for it in a workflow.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Utf8 => "utf-8",
+            Self::Utf16 => "utf-16",
+            Self::Windows1252 => "windows-1252",
+        }
+    }
+
     /// Its name, for people.
     pub fn name(self) -> &'static str {
         match self {
@@ -53,17 +62,40 @@ fn mark(head: &[u8]) -> (Mark, usize) {
     }
 }
 
+/// Whether the first bytes of a file are those of UTF-16.
+pub(super) fn is_utf16(head: &[u8]) -> bool {
+    matches!(mark(head).0, Mark::LittleEndian | Mark::BigEndian)
+}
+
 /// The offset of the first byte of text in a file that is UTF-8, from its first four bytes: 3 behind a byte-order mark. `convertible`
 /// says whether the workflow could name another encoding.
 pub(super) fn text_start(head: &[u8], source: &str, convertible: bool) -> Result<u64> {
-    let refuse = |found: &str, hint: String| Err(Error::refused(format!("`{source}` is {found}, not UTF-8 text")).hint(hint));
-    match (head, mark(head)) {
-        ([b'P', b'K', 3, 4], _) => refuse("a zip or spreadsheet file", "export it as CSV in UTF-8".to_string()),
-        (_, (Mark::Utf8, length)) => Ok(length as u64),
-        (_, (Mark::None, _)) => Ok(0),
-        _ if convertible => refuse("UTF-16", "`encoding: utf-16`".to_string()),
-        _ => refuse("UTF-16", format!("iconv -f UTF-16 -t UTF-8 {source} > utf8.txt")),
-    }
+    refuse_others(head, source)?;
+    let hint = match mark(head) {
+        (Mark::Utf8, length) => return Ok(length as u64),
+        (Mark::None, _) => return Ok(0),
+        _ if convertible => "`encoding: utf-16`".to_string(),
+        _ => format!("iconv -f UTF-16 -t UTF-8 {source} > utf8.txt"),
+    };
+    Err(Error::refused(format!("`{source}` is UTF-16, not UTF-8 text")).hint(hint))
+}
+
+/// Refuses what is no text in any encoding that is read.
+fn refuse_others(head: &[u8], source: &str) -> Result<()> {
+    const SPREADSHEET: &str = "export it as CSV in UTF-8";
+    let (found, hint) = match head {
+        [b'P', b'K', 3, 4] => ("a zip or spreadsheet file", SPREADSHEET),
+        [0xd0, 0xcf, 0x11, 0xe0] => ("a spreadsheet file", SPREADSHEET),
+        [0x1f, 0x8b, ..] => ("gzip data inside of compressed data", "take one of them off: `gunzip`"),
+        [0x28, 0xb5, 0x2f, 0xfd] => ("zstd data inside of compressed data", "take one of them off: `unzstd`"),
+        [b'B', b'Z', b'h', b'1'..=b'9'] => ("a bzip2 file", "gzip and zstd are read: `bunzip2` first"),
+        [0xfd, b'7', b'z', b'X'] => ("an xz file", "gzip and zstd are read: `unxz` first"),
+        [b'%', b'P', b'D', b'F'] => ("a PDF", "its table has to be exported as CSV"),
+        [0x89, b'P', b'N', b'G'] => ("a picture", "name the file with the rows"),
+        [0xff, 0xfe, 0, 0] | [0, 0, 0xfe, 0xff] => ("UTF-32", "iconv -f UTF-32 -t UTF-8"),
+        _ => return Ok(()),
+    };
+    Err(Error::refused(format!("`{source}` is {found}, which is not read as text")).hint(hint))
 }
 
 /// Makes UTF-8 of text that arrives in pieces. What is no text in its encoding becomes a byte 0xff, which is none in UTF-8 either:
@@ -78,6 +110,7 @@ impl Transcoder {
     /// # Errors
     /// The first bytes say that it is another encoding.
     pub fn new(encoding: Encoding, head: &[u8], source: &str) -> Result<(Self, usize)> {
+        refuse_others(head, source)?;
         if encoding == Encoding::Utf8 {
             let start = text_start(head, source, true)?;
             return Ok((Self { decoder: None }, start as usize));
@@ -93,7 +126,8 @@ impl Transcoder {
             (Encoding::Utf16, Mark::BigEndian) => UTF_16BE,
             (Encoding::Utf16, Mark::None) if head.is_empty() => UTF_16LE,
             (Encoding::Utf16, Mark::None) => {
-                return Err(other("something else (no byte-order mark)", "`encoding: utf-8`, or `windows-1252`"));
+                let told = format!("`{source}` does not begin as UTF-16 does, which `encoding` says it is");
+                return Err(Error::refused(told).hint("`encoding: utf-8`, or `windows-1252`"));
             }
             (_, Mark::LittleEndian | Mark::BigEndian) => return Err(other("UTF-16", "`encoding: utf-16`")),
             (_, Mark::None) => WINDOWS_1252,
@@ -178,7 +212,7 @@ mod tests {
             (
                 Encoding::Utf16,
                 &b"id,n"[..],
-                "`a.csv` is something else (no byte-order mark), not UTF-16 as `encoding` says; hint: `encoding: utf-8`, or `windows-1252`",
+                "`a.csv` does not begin as UTF-16 does, which `encoding` says it is; hint: `encoding: utf-8`, or `windows-1252`",
             ),
             (Encoding::Utf16, b"\xef\xbb\xbfi", "`a.csv` is UTF-8, not UTF-16 as `encoding` says; hint: `encoding: utf-8`"),
             (

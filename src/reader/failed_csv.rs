@@ -1,6 +1,7 @@
 //! [`CsvLines`]: rows of a run with what became of them, as a CSV file that a reader takes again.
 
 use super::csv::OWN_COLUMNS;
+use super::encoding::Encoding;
 use super::input::{CsvFormat, Format, Input};
 use super::repaired_file::quoted;
 use super::rows::Row;
@@ -45,10 +46,12 @@ impl CsvLines {
         }
     }
 
-    /// The names of the columns, with the end of the line.
+    /// The names of the columns, with the end of the line. Behind a byte-order mark if the source was in another encoding: then
+    /// nobody takes it for that one.
     pub fn header(&self) -> Vec<u8> {
         let names = OWN_COLUMNS.iter().copied().chain(self.format.columns.iter().map(String::as_str));
-        self.fields(csv::QuoteStyle::Necessary, names).chain(b"\n")
+        let mark = if self.format.encoding == Encoding::Utf8 { "" } else { "\u{feff}" };
+        mark.as_bytes().to_vec().chain(&self.fields(csv::QuoteStyle::Necessary, names)).chain(b"\n")
     }
 
     /// One item, with the end of the line.

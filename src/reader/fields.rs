@@ -74,6 +74,11 @@ impl Dialect {
         if self.trim { rest.iter().take_while(|byte| is_blank(**byte, self.delimiter)).count() } else { 0 }
     }
 
+    /// Whether the field ends here but for blanks.
+    fn ends_behind_blanks(&self, rest: &[u8]) -> bool {
+        rest.iter().find(|byte| !is_blank(**byte, self.delimiter)).is_none_or(|byte| *byte == self.delimiter)
+    }
+
     fn trimmed<'r>(&self, field: &'r [u8]) -> &'r [u8] {
         let field = &field[self.blanks(field)..];
         let behind = if self.trim { field.iter().rev().take_while(|byte| is_blank(**byte, self.delimiter)).count() } else { 0 };
@@ -85,6 +90,9 @@ impl Dialect {
         let field = &rest[..memchr(self.delimiter, rest).unwrap_or(rest.len())];
         match memchr(b'"', field) {
             None => Ok((Cow::Borrowed(self.trimmed(field)), field.len())),
+            Some(at) if field[..at].iter().all(|byte| is_blank(*byte, self.delimiter)) => {
+                Err(format!("a blank in front of the quote that opens field {number} (`trim: true` takes it off)"))
+            }
             Some(_) => Err(format!("a quote inside field {number}, which does not begin with one")),
         }
     }
@@ -111,7 +119,12 @@ impl Dialect {
             }
             at += self.blanks(&rest[at..]);
             return match rest.get(at) {
-                Some(next) if *next != self.delimiter => Err(format!("text behind the closing quote of field {number}")),
+                Some(next) if is_blank(*next, self.delimiter) && self.ends_behind_blanks(&rest[at..]) => {
+                    Err(format!("a blank behind the closing quote of field {number} (`trim: true` takes it off)"))
+                }
+                Some(next) if *next != self.delimiter => {
+                    Err(format!("text behind the closing quote of field {number} (a quote inside of quotes is written twice)"))
+                }
                 _ => Ok((field, at)),
             };
         }
@@ -205,7 +218,10 @@ pub(super) mod tests {
             assert_eq!(read(&tabs, " a \t \"b\" \t\t c").unwrap(), some(&["a", "b", "", "c"]), "strict: {strict}");
         }
         let strict = Dialect { trim: true, ..dialect(true) };
-        assert_eq!(read(&strict, "\"a\" b,c"), Err("text behind the closing quote of field 1".to_string()));
+        assert_eq!(
+            read(&strict, "\"a\" b,c"),
+            Err("text behind the closing quote of field 1 (a quote inside of quotes is written twice)".to_string())
+        );
         let lax = Dialect { trim: true, ..dialect(false) };
         assert_eq!(read(&lax, " \"a\" b , c\\, ").unwrap(), some(&["a b ", "c,"]));
     }

@@ -4,20 +4,22 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::arriving::arriving;
 use super::encoding::{Encoding, text_start};
 use super::fetch::{At, FoundFile};
-use super::gather::{Bytes, Gather, is_readable_in_place};
-use super::input::{CsvFormat, Format, Input, InputFile, Version};
+use super::gather::{Bytes, Gather, is_open_end, is_readable_in_place};
+use super::input::{CsvFormat, Format, Input, InputFile, UNCOUNTED, Version};
+use super::inventory;
 use super::json_array::{ArrayError, elements};
 use super::listing;
 use super::spool::{ITEMS, Spool};
 use super::{CsvConfig, Header, ItemsConfig, ItemsSource, JsonConfig};
-use crate::storage::{StorageError, Storages, nearest_sibling};
+use crate::storage::{Storages, nearest_sibling};
 use crate::{Error, Place, Result};
 
-/// Fixes which items there are. Objects and JSON arrays are listed into `run_dir` (`items.jsonl`). A CSV or JSON Lines file of this
+/// Fixes which items there are. Objects, inventories and JSON arrays are listed into `run_dir` (`items.jsonl`). A CSV or JSON Lines file of this
 /// machine that is plain UTF-8 is read where it is and its version is remembered; what is compressed, in another encoding, on S3, on
-/// standard input or in several files is copied there (`source.csv`). Every record is looked at once, and counted; rows and lines
+/// standard input or in several files is copied there (`source.csv`), while it arrives. Every record is looked at once, and counted; rows and lines
 /// are not parsed.
 ///
 /// `as_written` is the source as the user wrote it: it is what positions and messages call it.
@@ -28,10 +30,29 @@ use crate::{Error, Place, Result};
 /// # Cancel safety
 /// Dropped half-way, it may go on in the background for a while; it can be called again for the same folder after that.
 pub async fn freeze(config: &ItemsConfig, storages: &Storages, run_dir: &Path, as_written: &str) -> Result<Input> {
+    freeze_by(config, storages, run_dir, as_written, true).await
+}
+
+/// The same for who looks at every record next: what is read where it is may be left uncounted ([`Input::is_counted`]).
+///
+/// # Errors
+/// Those of [`freeze`], but for records that end inside a quote: who reads them is told.
+pub(crate) async fn freeze_uncounted(
+    config: &ItemsConfig,
+    storages: &Storages,
+    run_dir: &Path,
+    as_written: &str,
+) -> Result<Input> {
+    freeze_by(config, storages, run_dir, as_written, false).await
+}
+
+async fn freeze_by(config: &ItemsConfig, storages: &Storages, run_dir: &Path, as_written: &str, counts: bool) -> Result<Input> {
     let limit = config.limit.map_or(u64::MAX, std::num::NonZeroU64::get);
-    let plan = Plan { source: as_written.to_string(), run_dir: run_dir.to_path_buf(), limit };
+    let counts = counts || config.limit.is_some();
+    let plan = Plan { source: as_written.to_string(), run_dir: run_dir.to_path_buf(), limit, counts };
     match &config.source {
         ItemsSource::Objects(objects) => listing::freeze(&objects.source, storages, plan).await,
+        ItemsSource::Inventory(inventory) => inventory::freeze(inventory, storages, plan).await,
         ItemsSource::Csv(csv) => {
             let csv = csv.clone();
             let found = plan.find(&csv.source, storages).await?;
@@ -66,6 +87,8 @@ pub(super) struct Plan {
     pub source: String,
     pub run_dir: PathBuf,
     pub limit: u64,
+    /// Whether records are counted that need not be looked at otherwise.
+    pub counts: bool,
 }
 
 impl Plan {
@@ -103,29 +126,22 @@ impl Plan {
         let several = found.len() > 1;
         let mut etag = None;
         for FoundFile { source, at } in found {
-            let fetched = self.run_dir.join(format!("{name}.part"));
-            let bytes = match at {
-                At::Stdin => Bytes::Stdin,
-                At::Path(path) => Bytes::File(path),
-                At::Object { storage, name } => {
-                    let version = storage.download(&name, &fetched).await.map_err(|error| self.not_fetched(error))?;
-                    etag = Some(version).filter(|version| !several && !version.is_empty());
-                    Bytes::File(fetched.clone())
-                }
-            };
-            gather = blocking(move || {
-                let added = gather.add(&source, &bytes);
-                if matches!(&bytes, Bytes::File(path) if *path == fetched) {
-                    // It is in the copy now, or the run is refused.
-                    let _ = fs::remove_file(&fetched);
-                }
-                added?;
+            let add = move |bytes: Bytes| {
+                gather.add(&source, bytes)?;
                 if several {
                     gather.end_line()?;
                 }
                 Ok(gather)
-            })
-            .await?;
+            };
+            gather = match at {
+                At::Stdin => blocking(move || add(Bytes::Stdin)).await?,
+                At::Path(path) => blocking(move || add(Bytes::File(path))).await?,
+                At::Object { storage, name } => {
+                    let reading = storage.read(&name).await?;
+                    etag = Some(reading.etag().to_string()).filter(|version| !several && !version.is_empty());
+                    arriving(reading, move |arriving| add(Bytes::Object(arriving))).await?
+                }
+            };
             if gather.is_cut() {
                 break;
             }
@@ -133,11 +149,6 @@ impl Plan {
         let mut input = blocking(move || gather.finish()).await?;
         input.etag = etag;
         Ok(input)
-    }
-
-    /// A copy that cannot be written is the surroundings' fault, whatever the error would mean of a source.
-    fn not_fetched(&self, error: StorageError) -> Error {
-        if error.is_writing() { Error::surroundings(error.to_string()) } else { error.into() }
     }
 
     fn path(&self, file: &InputFile) -> PathBuf {
@@ -175,16 +186,43 @@ impl Plan {
         let metadata = fs::metadata(&path).map_err(|error| unreadable(&path, &error))?;
         let version = Version::of(&metadata, &file);
         let source = self.source.clone();
-        Ok(Input { format, source, file, version, start, count: 0, cut: false, parts: Vec::new(), etag: None, repairs: None })
+        Ok(Input {
+            format,
+            source,
+            file,
+            version,
+            start,
+            count: UNCOUNTED,
+            cut: false,
+            open_ends: Vec::new(),
+            parts: Vec::new(),
+            etag: None,
+            repairs: None,
+        })
     }
 
     /// Looks at every record once.
     pub fn count(&self, file: InputFile, format: Format, start: u64) -> Result<Input> {
         let mut input = self.input(file, format, start)?;
-        (input.count, input.cut) = input.count_records(&self.run_dir, self.limit)?;
+        if self.counts {
+            (input.count, input.cut) = input.count_records(&self.run_dir, self.limit)?;
+        }
+        if !input.cut && input.version.size() > start && is_open_end(&input.format, self.last_byte(&input.file)?) {
+            input.open_ends.push(self.source.clone());
+        }
         // Someone may have written to it meanwhile.
         input.open(&self.run_dir)?;
         Ok(input)
+    }
+
+    fn last_byte(&self, file: &InputFile) -> Result<u8> {
+        let path = self.path(file);
+        let mut last = [b'\n'];
+        let read = File::open(&path).and_then(|mut file| {
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)
+        });
+        read.map(|()| last[0]).map_err(|error| unreadable(&path, &error))
     }
 
     fn jsonl(&self, file: InputFile) -> Result<Input> {

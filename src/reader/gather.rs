@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+use super::arriving::Arriving;
 use super::csv::Columns;
 use super::csv_config::Header;
 use super::encoding::{Encoding, Transcoder, text_start};
@@ -17,10 +18,17 @@ use crate::{Error, Place, Result};
 /// How much is read at once.
 const CHUNK: usize = 256 * 1024;
 
+/// After how many bytes it is first looked whether `items.limit` is reached; then after twice as many, and so on.
+const LOOK: u64 = 1024 * 1024;
+
+/// How many files are remembered that end without a line break.
+const OPEN_ENDS: usize = 10;
+
 /// Where the bytes of one file come from.
 #[derive(Debug)]
 pub(super) enum Bytes {
     File(PathBuf),
+    Object(Arriving),
     Stdin,
 }
 
@@ -32,6 +40,9 @@ pub(super) struct Gather {
     name: String,
     file: BufWriter<File>,
     length: u64,
+    /// The last byte, as far as it is written.
+    last: u8,
+    open_ends: Vec<String>,
     header: Header,
     format: Format,
     parts: Vec<Part>,
@@ -45,7 +56,19 @@ impl Gather {
         let temporary = plan.run_dir.join(format!("{name}.tmp"));
         let file = File::create(&temporary).map_err(|error| trouble(&temporary, &error))?;
         let file = BufWriter::with_capacity(CHUNK, file);
-        Ok(Self { plan, name: name.to_string(), file, length: 0, header, format, parts: Vec::new(), count: 0, cut: false })
+        Ok(Self {
+            plan,
+            name: name.to_string(),
+            file,
+            length: 0,
+            last: b'\n',
+            open_ends: Vec::new(),
+            header,
+            format,
+            parts: Vec::new(),
+            count: 0,
+            cut: false,
+        })
     }
 
     /// Whether `items.limit` is reached: no more files are needed.
@@ -53,11 +76,11 @@ impl Gather {
         self.cut
     }
 
-    /// Copies one more file and counts its records.
+    /// Copies one more file, or as much of it as `items.limit` needs, and counts its records.
     ///
     /// # Errors
     /// It cannot be read, is damaged or is no text; its header is no header, or is not that of the first one.
-    pub fn add(&mut self, source: &str, bytes: &Bytes) -> Result<()> {
+    pub fn add(&mut self, source: &str, bytes: Bytes) -> Result<()> {
         let begin = self.length;
         self.copy(source, bytes)?;
         self.file.flush().map_err(|error| self.unwritable(&error))?;
@@ -79,6 +102,9 @@ impl Gather {
         let (count, cut) = self.input(start)?.count_records(&self.plan.run_dir, self.plan.limit - self.count)?;
         self.count += count;
         self.cut = cut;
+        if is_open_end(&self.format, self.last) && count > 0 && !cut {
+            self.open_ends.push(source.to_string());
+        }
         Ok(())
     }
 
@@ -89,7 +115,8 @@ impl Gather {
         finished.map_err(|error| trouble(&path, &error))?;
         let file = InputFile::Kept(self.name);
         let mut input = self.plan.input(file, self.format, self.parts.first().map_or(0, |part| part.start))?;
-        (input.count, input.cut) = (self.count, self.cut);
+        (input.count, input.cut, input.open_ends) = (self.count, self.cut, self.open_ends);
+        input.open_ends.truncate(OPEN_ENDS);
         if self.parts.len() > 1 || self.parts.iter().any(|part| part.source != self.plan.source) {
             input.parts = self.parts;
         }
@@ -120,12 +147,13 @@ impl Gather {
         Ok(input)
     }
 
-    fn copy(&mut self, source: &str, bytes: &Bytes) -> Result<()> {
+    fn copy(&mut self, source: &str, bytes: Bytes) -> Result<()> {
         match bytes {
+            Bytes::Object(arriving) => self.copy_text(Unpacked::new(arriving, source)?, source),
             Bytes::File(path) => {
-                let version = || fs::metadata(path).map(|data| Version::of(&data, &InputFile::InPlace(path.clone())));
-                let before = version().map_err(|error| unreadable(path, &error))?;
-                let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+                let version = || fs::metadata(&path).map(|data| Version::of(&data, &InputFile::InPlace(path.clone())));
+                let before = version().map_err(|error| unreadable(&path, &error))?;
+                let file = File::open(&path).map_err(|error| unreadable(&path, &error))?;
                 self.copy_text(Unpacked::new(file, source)?, source)?;
                 match version() {
                     Ok(after) if after == before => Ok(()),
@@ -150,7 +178,7 @@ impl Gather {
         }
     }
 
-    fn copy_text(&mut self, mut from: Unpacked, source: &str) -> Result<()> {
+    fn copy_text(&mut self, mut from: Unpacked<'_>, source: &str) -> Result<()> {
         let mut buffer = vec![0; CHUNK];
         let mut filled = 0;
         // The first bytes say what it is.
@@ -173,6 +201,7 @@ impl Gather {
             }
         };
         let mut text = Vec::new();
+        let (begin, mut look) = (self.length, LOOK);
         loop {
             text.clear();
             transcoder.write(&buffer[start..filled], filled == 0, &mut text);
@@ -180,15 +209,39 @@ impl Gather {
             if filled == 0 {
                 break;
             }
+            if self.length - begin >= look {
+                if self.is_enough(begin)? {
+                    break;
+                }
+                look *= 2;
+            }
             start = 0;
             filled = from.read(&mut buffer)?;
         }
         Ok(())
     }
 
+    /// Whether all records that `items.limit` still takes are there, and the start of another one.
+    fn is_enough(&mut self, begin: u64) -> Result<bool> {
+        let has_header = match &self.format {
+            Format::Csv(_) => self.header == Header::FirstRow,
+            Format::Jsonl => false,
+            // Its elements are no lines.
+            Format::Json | Format::Objects { .. } | Format::Inventory { .. } => return Ok(false),
+        };
+        let Some(wanted) = (self.plan.limit - self.count).checked_add(u64::from(has_header)) else { return Ok(false) };
+        if wanted >= self.length - begin {
+            return Ok(false);
+        }
+        self.file.flush().map_err(|error| self.unwritable(&error))?;
+        // What is wrong with the end of it may be right with what comes behind.
+        Ok(matches!(self.input(begin)?.count_records(&self.plan.run_dir, wanted), Ok((_, true))))
+    }
+
     fn write(&mut self, text: &[u8]) -> Result<()> {
         self.file.write_all(text).map_err(|error| self.unwritable(&error))?;
         self.length += text.len() as u64;
+        self.last = text.last().copied().unwrap_or(self.last);
         Ok(())
     }
 
@@ -215,9 +268,7 @@ impl Input {
         let (source, line) = header.line();
         let line = line.and_then(|line| u32::try_from(line).ok()).unwrap_or(1);
         let place = Place { file: source.into(), line, column: 1 };
-        let columns = header.header().map_err(|(wrong, hint)| {
-            Error::refused(format!("{wrong} (the first row of `{source}`)")).at(Some(place)).hint(hint)
-        })?;
+        let columns = header.header().map_err(|(wrong, hint)| Error::refused(wrong).at(Some(place)).hint(hint))?;
         Ok(Some((columns, rows.position().offset)))
     }
 
@@ -231,6 +282,11 @@ impl Input {
         let cut = count == limit && rows.next()?.is_some();
         Ok((count, cut))
     }
+}
+
+/// Whether rows that end in this byte may have been cut off: any other kind of items would show it.
+pub(super) fn is_open_end(format: &Format, last: u8) -> bool {
+    matches!(format, Format::Csv(_)) && !matches!(last, b'\n' | b'\r')
 }
 
 /// Whether a file of this machine can be read where it is: plain text in UTF-8.

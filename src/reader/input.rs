@@ -30,6 +30,9 @@ pub struct Input {
     pub(super) start: u64,
     pub(super) count: u64,
     pub(super) cut: bool,
+    /// Files, the first of them, whose last row has no line break behind it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) open_ends: Vec<String>,
     /// The files that the copy was made of, if it was made of several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) parts: Vec<Part>,
@@ -41,12 +44,17 @@ pub struct Input {
     pub(super) repairs: Option<String>,
 }
 
+/// The number of items before they were counted.
+pub(super) const UNCOUNTED: u64 = u64::MAX;
+
 /// What the file is made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Format {
     /// A listing, one object a line; a line that begins with `!` is a name that is not UTF-8.
     Objects { bucket: Option<String> },
+    /// The objects of this bucket by an S3 inventory of it, listed in the same way.
+    Inventory { bucket: String },
     /// The elements of an array, one a line.
     Json,
     /// A JSON Lines file.
@@ -61,6 +69,11 @@ impl Format {
             Self::Csv(csv) => csv.dialect().rule(),
             _ => Rule::Lines,
         }
+    }
+
+    /// Whether it is a list of names, made by fanfold.
+    pub fn is_listing(&self) -> bool {
+        matches!(self, Self::Objects { .. } | Self::Inventory { .. })
     }
 
     /// The longest record, in bytes.
@@ -152,6 +165,11 @@ impl Version {
         Self { size: metadata.len(), modified: matches!(file, InputFile::InPlace(_)).then_some(modified) }
     }
 
+    /// How long it is, in bytes.
+    pub fn size(self) -> u64 {
+        self.size
+    }
+
     /// What differs, in words.
     fn difference(self, found: Self) -> String {
         if self.size != found.size {
@@ -169,9 +187,40 @@ impl Input {
         self.count
     }
 
+    /// Whether it is known how many items there are.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.count != UNCOUNTED
+    }
+
+    /// The same once its items were counted.
+    pub(crate) fn with_count(&self, count: u64) -> Self {
+        Self { count, ..self.clone() }
+    }
+
     /// Whether `limit` cut it off: there is more in the source that is not read.
     pub fn is_cut(&self) -> bool {
         self.cut
+    }
+
+    /// What of the source is not wrong and may be not what was meant, in words.
+    pub fn doubts(&self) -> Vec<String> {
+        let mut doubts = Vec::new();
+        if let Format::Csv(CsvFormat { columns, delimiter, .. }) = &self.format
+            && let [only] = columns.as_slice()
+        {
+            let other = Delimiter::ALL.into_iter().filter(|other| other != delimiter && *other != Delimiter::Space);
+            if let Some(other) = other.into_iter().find(|other| only.contains(char::from(other.byte()))) {
+                let source = &self.source;
+                let word = other.word();
+                doubts.push(format!("`{source}` has one column, `{only}`; if it is meant to have several: `delimiter: {word}`"));
+            }
+        }
+        for file in &self.open_ends {
+            doubts.push(format!(
+                "the last row of `{file}` has no line break behind it: if the file was cut off there, that row is not whole"
+            ));
+        }
+        doubts
     }
 
     /// The source as the user wrote it.
@@ -179,10 +228,11 @@ impl Input {
         &self.source
     }
 
-    /// The word of its kind: `objects`, `csv`, `json` or `jsonl`.
+    /// The word of its kind: `objects`, `inventory`, `csv`, `json` or `jsonl`.
     pub fn kind(&self) -> &'static str {
         match self.format {
             Format::Objects { .. } => "objects",
+            Format::Inventory { .. } => "inventory",
             Format::Json => "json",
             Format::Jsonl => "jsonl",
             Format::Csv { .. } => "csv",
@@ -201,7 +251,8 @@ impl Input {
     /// a folder or bucket is none: it holds names, not data.
     pub fn copies(&self) -> impl Iterator<Item = &str> {
         let copy = match (&self.format, &self.file) {
-            (Format::Objects { .. }, _) | (_, InputFile::InPlace(_)) => None,
+            (format, _) if format.is_listing() => None,
+            (_, InputFile::InPlace(_)) => None,
             (_, InputFile::Kept(name)) => Some(name.as_str()),
         };
         copy.into_iter().chain(self.repairs.as_deref())
@@ -282,8 +333,18 @@ impl OpenInput {
     /// The file is gone or has changed since it was frozen.
     pub fn rows(&self, from: Position) -> Result<Rows> {
         let (file, _) = self.file()?;
-        let from = if from.offset < self.0.input.start { Position { index: 0, offset: self.0.input.start } } else { from };
-        Rows::new(self.clone(), file, from, Some(self.0.input.count))
+        let input = &self.0.input;
+        let from = if from.offset < input.start { Position { index: 0, offset: input.start } } else { from };
+        Rows::new(self.clone(), file, from, input.is_counted().then_some(input.count))
+    }
+
+    /// The same for who reads parts of it here and there, by [`Rows::go_to`].
+    ///
+    /// # Errors
+    /// The file is gone or has changed since it was frozen.
+    pub(crate) fn parts(&self, from: Position) -> Result<Rows> {
+        let (file, _) = self.file()?;
+        Rows::of_parts(self.clone(), file, from, Some(self.0.input.count))
     }
 
     /// Reads single records by their positions: for a thread that may block.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::csv::{Columns, OWN_COLUMNS};
+use super::csv_config::Delimiter;
 use super::fields::Dialect;
 use super::freeze::Plan;
 use super::input::{CsvFormat, Format, Input, InputFile};
@@ -33,7 +34,7 @@ impl Input {
                 .hint("correct the source and begin a new run"));
         };
         let absolute = std::path::absolute(file).map_err(|error| super::freeze::unreadable(file, &error))?;
-        let plan = Plan { source: shown.to_string(), run_dir: run_dir.to_path_buf(), limit: u64::MAX };
+        let plan = Plan { source: shown.to_string(), run_dir: run_dir.to_path_buf(), limit: u64::MAX, counts: true };
         let input = plan.repairs(of_source, InputFile::InPlace(absolute))?;
         let Format::Csv(format) = &input.format else { return Ok(Vec::new()) };
         let order = order(of_source, format, shown)?;
@@ -41,7 +42,11 @@ impl Input {
         let mut rows = open.rows(Position::START)?;
         let mut repaired = Vec::new();
         while let Some(row) = rows.next()? {
-            row.value().map_err(|failure| Error::refused(failure.cause).hint("repair this row too, or take it out"))?;
+            row.value().map_err(|failure| {
+                let no_text = failure.cause.contains("is not UTF-8");
+                let hint = if no_text { "save the file in UTF-8" } else { "repair this row too, or take it out" };
+                Error::refused(failure.cause).hint(hint)
+            })?;
             let line = row.line().1.unwrap_or(0);
             let Some(name) = row.item_name() else {
                 return Err(Error::refused(format!("{shown}:{line}: nothing in `{}`: which item is it?", OWN_COLUMNS[0]))
@@ -79,6 +84,16 @@ fn order(source: &CsvFormat, file: &CsvFormat, shown: &str) -> Result<Vec<usize>
         Err(Error::refused(format!("`{shown}` {what}"))
             .hint("`fanfold results RUN --failed --format csv -o FILE` writes a file with the right columns"))
     };
+    if let (None, [only]) = (file.item, file.columns.as_slice())
+        && let Some(found) =
+            Delimiter::ALL.into_iter().find(|found| only.split(char::from(found.byte())).any(|name| name == OWN_COLUMNS[0]))
+    {
+        let (found, wanted) = (found.word(), source.delimiter.word());
+        return Err(Error::refused(format!(
+            "`{shown}` is written with `{found}` between its fields, the source with `{wanted}`"
+        ))
+        .hint(format!("save it with `{wanted}`")));
+    }
     if file.item.is_none() {
         return wrong(format!("has no column `{}`, so nobody knows which items its rows are", OWN_COLUMNS[0]));
     }

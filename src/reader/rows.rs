@@ -11,7 +11,7 @@ use super::csv::Columns;
 use super::input::{Format, OpenInput};
 use super::parts::{next_part, part_of};
 use super::split::{Rule, Split, State};
-use super::window::{FORWARD, SINGLE, Window};
+use super::window::{FORWARD, PART, SINGLE, Window};
 use crate::row_block::RowBlock;
 use crate::{Error, Failure, Place, Result};
 
@@ -81,6 +81,11 @@ struct Found {
 impl Rows {
     pub(super) fn new(source: OpenInput, file: File, from: Position, count: Option<u64>) -> Result<Self> {
         Self::reading(source, file, from, count, FORWARD)
+    }
+
+    /// For who reads parts here and there.
+    pub(super) fn of_parts(source: OpenInput, file: File, from: Position, count: Option<u64>) -> Result<Self> {
+        Self::reading(source, file, from, count, PART)
     }
 
     fn reading(source: OpenInput, file: File, from: Position, count: Option<u64>, chunk: usize) -> Result<Self> {
@@ -330,7 +335,7 @@ impl Row<'_> {
     /// Where it begins in the source, if that has lines which the user knows. Lines are counted, from where they were counted last.
     pub fn place(&self) -> Option<Place> {
         let input = self.source.input();
-        if matches!(input.format, Format::Objects { .. } | Format::Json) {
+        if input.format.is_listing() || input.format == Format::Json {
             return None;
         }
         let (file, line) = self.line();
@@ -431,7 +436,7 @@ impl Row<'_> {
 
     /// The name, shown with `\xNN`, of an object whose name is not UTF-8.
     pub(super) fn invalid_name(&self) -> Option<Cow<'_, str>> {
-        let is_listing = matches!(self.source.input().format, Format::Objects { .. });
+        let is_listing = self.source.input().format.is_listing();
         self.record.strip_prefix(INVALID_NAME).filter(|_| is_listing).map(String::from_utf8_lossy)
     }
 
@@ -440,7 +445,7 @@ impl Row<'_> {
         let (source, number) = (input.address(self.index).0, input.address(self.index).1 + 1);
         let place = match input.format {
             // Their lines are those of a file that the user does not know.
-            Format::Objects { .. } | Format::Json => format!("{source}, element {number}"),
+            Format::Objects { .. } | Format::Inventory { .. } | Format::Json => format!("{source}, element {number}"),
             _ => match (self.line().1, column) {
                 (Some(line), Some(column)) => format!("{source}:{line}:{column}"),
                 (Some(line), None) if matches!(input.format, Format::Csv(_)) => format!("{source}:{line}, row {number}"),
@@ -448,16 +453,20 @@ impl Row<'_> {
                 (None, _) => format!("{source}, {} {number}", self.word()),
             },
         };
-        let shown = String::from_utf8_lossy(&self.record[..self.record.len().min(SHOWN)]).escape_debug().to_string();
+        let mut shown = String::with_capacity(SHOWN);
+        for sign in String::from_utf8_lossy(&self.record[..self.record.len().min(SHOWN)]).chars() {
+            // Quotes and backslashes are shown as they are: often they are what is wrong.
+            if sign.is_control() { shown.extend(sign.escape_debug()) } else { shown.push(sign) }
+        }
         let more = if self.record.len() > SHOWN { "…" } else { "" };
-        Failure::new("Item.Invalid", format!("{place}: {what}; it begins `{}{more}`", shown.replace("\\\"", "\"")))
+        Failure::new("Item.Invalid", format!("{place}: {what}; it begins `{shown}{more}`"))
     }
 
     fn word(&self) -> &'static str {
         match self.source.input().format {
             Format::Csv(_) => "row",
             Format::Jsonl => "line",
-            Format::Objects { .. } | Format::Json => "element",
+            Format::Objects { .. } | Format::Inventory { .. } | Format::Json => "element",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::input::Format;
-use super::{Globs, Input, ItemsConfig, KeyConfig, Row};
+use super::{Globs, Input, ItemsConfig, ItemsSource, KeyConfig, Row, Versions};
 use crate::expression::{Expression, Params, Scope, Setting};
 use crate::{Failure, ItemKey};
 
@@ -22,6 +22,8 @@ pub struct Selection {
     params: Params,
     /// The files of the source, each with the index of its first item.
     files: Vec<(u64, Arc<str>)>,
+    /// Whether only the latest version of an object counts, of an inventory.
+    current: bool,
     /// Whether the rows say themselves what they are called.
     has_item_names: bool,
     address: Address,
@@ -50,6 +52,7 @@ impl Selection {
     pub fn new(config: &ItemsConfig, input: &Input, params: &Params) -> Self {
         let address = match &input.format {
             Format::Objects { bucket } => Address::Object { bucket: bucket.clone() },
+            Format::Inventory { bucket } => Address::Object { bucket: Some(bucket.clone()) },
             _ => Address::Place,
         };
         let files = match input.parts.as_slice() {
@@ -61,7 +64,8 @@ impl Selection {
 
     /// The same over items that are given by hand, of the kind that the source has.
     pub(crate) fn in_hand(config: &ItemsConfig, params: &Params) -> Self {
-        let address = if config.location().is_some() { Address::Object { bucket: None } } else { Address::Place };
+        let objects = matches!(config.source, ItemsSource::Objects(_) | ItemsSource::Inventory(_));
+        let address = if objects { Address::Object { bucket: None } } else { Address::Place };
         Self::of(config, params, vec![(0, "items".into())], address)
     }
 
@@ -76,6 +80,7 @@ impl Selection {
             },
             params: params.clone(),
             files,
+            current: matches!(&config.source, ItemsSource::Inventory(inventory) if inventory.versions == Versions::Current),
             has_item_names: false,
             address,
         }
@@ -89,7 +94,7 @@ impl Selection {
     /// Whether there is anything to judge: without globs, `where` and S3 folder placeholders every item counts.
     pub fn is_everything(&self) -> bool {
         let is_s3 = matches!(self.address, Address::Object { bucket: Some(_) });
-        self.matching.is_none() && self.exclude.is_none() && self.condition.is_none() && !is_s3
+        self.matching.is_none() && self.exclude.is_none() && self.condition.is_none() && !is_s3 && !self.current
     }
 
     /// Whether the item counts.
@@ -100,8 +105,18 @@ impl Selection {
         let left_out = |reason: &str| Ok(Judged::LeftOut(reason.to_string()));
         if let Address::Object { bucket } = &self.address {
             let key = item.get("Key").and_then(Value::as_str).unwrap_or_default();
-            if bucket.is_some() && key.ends_with('/') && item.get("Size").and_then(Value::as_u64) == Some(0) {
+            let is_empty = || item.get("Size").is_some_and(|size| *size == 0 || *size == "0");
+            if bucket.is_some() && key.ends_with('/') && is_empty() {
                 return left_out("a folder placeholder");
+            }
+            let says = |name: &str, word: &str| {
+                item.get(name).and_then(Value::as_str).is_some_and(|text| text.eq_ignore_ascii_case(word))
+            };
+            if self.current && says("IsDeleteMarker", "true") {
+                return left_out("a delete marker");
+            }
+            if self.current && says("IsLatest", "false") {
+                return left_out("not the latest version");
             }
             if self.matching.as_ref().is_some_and(|globs| !globs.is_match(key)) {
                 return left_out("does not match `items.match`");
@@ -139,10 +154,13 @@ impl Selection {
     /// `Item.InvalidKey` if `items.key` gives it no text and no integer.
     pub fn key(&self, item: &Value, index: u64) -> Result<ItemKey, Failure> {
         let Some(expression) = &self.key else {
-            let key = item.get("Key").and_then(Value::as_str);
-            return Ok(match (&self.address, key) {
-                (Address::Object { bucket: Some(bucket) }, Some(key)) => ItemKey::Name(format!("{bucket}/{key}")),
-                (Address::Object { bucket: None }, Some(key)) => ItemKey::Name(key.to_string()),
+            let text = |name: &str| item.get(name).and_then(Value::as_str);
+            // Of an inventory, an object may be there in several versions.
+            let version = text("VersionId").filter(|version| !version.is_empty()).map(|version| format!("?versionId={version}"));
+            let version = version.filter(|_| !self.current).unwrap_or_default();
+            return Ok(match (&self.address, text("Key")) {
+                (Address::Object { bucket: Some(bucket) }, Some(key)) => ItemKey::Name(format!("{bucket}/{key}{version}")),
+                (Address::Object { bucket: None }, Some(key)) => ItemKey::Name(format!("{key}{version}")),
                 _ => self.position(index),
             });
         };

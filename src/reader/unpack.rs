@@ -4,22 +4,23 @@ use std::io::{self, Cursor, Read};
 
 use flate2::read::MultiGzDecoder;
 
+use crate::storage::StorageError;
 use crate::{Error, Result};
 
 /// A source as it was before it was compressed.
-pub(super) struct Unpacked {
-    reader: Box<dyn Read>,
+pub(super) struct Unpacked<'r> {
+    reader: Box<dyn Read + 'r>,
     /// The name of the compression.
     packed: Option<&'static str>,
     source: String,
 }
 
-impl Unpacked {
+impl<'r> Unpacked<'r> {
     /// `source` is what messages call it.
     ///
     /// # Errors
     /// It cannot be read, or is not what its name says.
-    pub fn new(mut file: impl Read + 'static, source: &str) -> Result<Self> {
+    pub fn new(mut file: impl Read + 'r, source: &str) -> Result<Self> {
         let source = source.to_string();
         let head = head(&mut file).map_err(|error| unreadable(&source, &error))?;
         let (gzip, zstd) = (head.starts_with(&[0x1f, 0x8b]), head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]));
@@ -39,7 +40,7 @@ impl Unpacked {
                 .hint("fetch it again, or give it its right name"));
         }
         let whole = Cursor::new(head).chain(file);
-        let (reader, packed): (Box<dyn Read>, _) = if gzip {
+        let (reader, packed): (Box<dyn Read + 'r>, _) = if gzip {
             (Box::new(MultiGzDecoder::new(whole)), Some("gzip"))
         } else if zstd {
             let decoder = zstd::stream::read::Decoder::new(whole).map_err(|error| unreadable(&source, &error))?;
@@ -65,6 +66,7 @@ impl Unpacked {
                 Ok(read) => Ok(read),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => Err(match self.packed {
+                    _ if is_of_storage(&error) => unreadable(&self.source, &error),
                     // The system's own errors have a number; those of the decoders have none.
                     Some(packed) if error.raw_os_error().is_none() => self.damaged(packed, &error),
                     _ => unreadable(&self.source, &error),
@@ -89,7 +91,15 @@ fn head(file: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-fn unreadable(source: &str, error: &io::Error) -> Error {
+/// Whether it is the trouble of whoever fetches the source.
+fn is_of_storage(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<StorageError>())
+}
+
+pub(super) fn unreadable(source: &str, error: &io::Error) -> Error {
+    if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<StorageError>()) {
+        return error.clone().into();
+    }
     Error::surroundings(format!("`{source}` cannot be read: {error}"))
 }
 

@@ -6,6 +6,9 @@ use std::io::{self, Read, Seek, SeekFrom};
 /// How much is read at once by who reads on.
 pub(super) const FORWARD: usize = 256 * 1024;
 
+/// How much is read at once by who reads a part: little of what is behind it.
+pub(super) const PART: usize = 64 * 1024;
+
 /// How much is read at once by who wants a single record.
 pub(super) const SINGLE: usize = 4 * 1024;
 

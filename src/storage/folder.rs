@@ -14,6 +14,9 @@ use rustix::fs::{CWD, RenameFlags};
 use super::folder_sync::FolderSync;
 use super::{OnExists, Put, StorageError, StorageErrorKind};
 
+/// How much of a file is read at once, in bytes.
+const PIECE: u64 = 256 * 1024;
+
 /// A directory of this machine.
 #[derive(Debug)]
 pub(super) struct Folder {
@@ -70,18 +73,11 @@ impl Folder {
         .await
     }
 
-    pub async fn download(&self, name: &str, to: &Path) -> Result<String, StorageError> {
-        let (from, to) = (self.root.join(name), to.to_path_buf());
+    pub async fn read(&self, name: &str) -> Result<FolderReading, StorageError> {
+        let path = self.root.join(name);
         blocking(move || {
-            let reading = |error: io::Error| StorageError::from_io(&from.display().to_string(), &error);
-            let writing = |error: io::Error| StorageError::from_io(&to.display().to_string(), &error).while_writing();
-            let (mut source, before) = open(&from).map_err(reading)?;
-            let mut target = File::create(&to).map_err(writing)?;
-            io::copy(&mut source, &mut target).map_err(writing)?;
-            target.sync_all().map_err(writing)?;
-            let etag = etag(&before);
-            check_version(&from, &source.metadata().map_err(reading)?, Some(&etag))?;
-            Ok(etag)
+            let (file, metadata) = open(&path).map_err(|error| StorageError::from_io(&path.display().to_string(), &error))?;
+            Ok(FolderReading { path, file: Some(file), etag: etag(&metadata) })
         })
         .await
     }
@@ -201,6 +197,38 @@ impl Folder {
             Ok(())
         };
         let _ = blocking(swept).await;
+    }
+}
+
+/// A file being read.
+#[derive(Debug)]
+pub(super) struct FolderReading {
+    path: PathBuf,
+    /// `None` once it was read to its end, or not.
+    file: Option<File>,
+    etag: String,
+}
+
+impl FolderReading {
+    pub fn etag(&self) -> &str {
+        &self.etag
+    }
+
+    pub async fn next(&mut self) -> Result<Option<Bytes>, StorageError> {
+        let Some(mut file) = self.file.take() else { return Ok(None) };
+        let (path, etag) = (self.path.clone(), self.etag.clone());
+        let (file, piece) = blocking(move || {
+            let wrong = |error: io::Error| StorageError::from_io(&path.display().to_string(), &error);
+            let mut piece = Vec::new();
+            (&mut file).take(PIECE).read_to_end(&mut piece).map_err(wrong)?;
+            if piece.is_empty() {
+                check_version(&path, &file.metadata().map_err(wrong)?, Some(&etag))?;
+            }
+            Ok((file, piece))
+        })
+        .await?;
+        self.file = Some(file).filter(|_| !piece.is_empty());
+        Ok(Some(Bytes::from(piece)).filter(|piece| !piece.is_empty()))
     }
 }
 

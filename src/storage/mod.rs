@@ -6,9 +6,11 @@
 mod error;
 mod folder;
 mod folder_sync;
+mod key_text;
 mod listing;
 mod location;
 mod object;
+mod reading;
 #[cfg(feature = "s3")]
 mod s3;
 #[cfg(not(feature = "s3"))]
@@ -16,20 +18,23 @@ mod s3;
 mod s3;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
 pub use error::{StorageError, StorageErrorKind};
+pub(crate) use key_text::decode_key;
 pub(crate) use listing::nearest_sibling;
 pub use location::Location;
 use location::real;
 pub(crate) use location::split_url;
 pub use object::{Object, OnExists, Put};
+pub use reading::Reading;
 
 use folder::Folder;
 use listing::FolderPages;
+use reading::{ReadingOf, S3Reading};
 use s3::{S3, S3Client, S3Pages};
 
 /// Opens locations. Cheap to clone; all clones share one S3 client and the folders they opened.
@@ -196,17 +201,16 @@ impl Storage {
         })
     }
 
-    /// Copies one object to a local file, which is replaced, and returns its etag. The file is durable, its name is not:
-    /// give it a temporary one.
+    /// Reads one object from its first byte to its last.
     ///
     /// # Errors
-    /// Those of [`Storage::get`], and those of writing the file.
-    pub async fn download(&self, name: &str, to: &Path) -> Result<String, StorageError> {
+    /// Those of [`Storage::get`].
+    pub async fn read(&self, name: &str) -> Result<Reading, StorageError> {
         check_name(&self.location, name, false)?;
-        match &self.place {
-            StoragePlace::Folder(folder) => folder.download(name, to).await,
-            StoragePlace::S3(s3) => s3.download(name, to).await,
-        }
+        Ok(Reading(match &self.place {
+            StoragePlace::Folder(folder) => ReadingOf::Folder(folder.read(name).await?),
+            StoragePlace::S3(s3) => ReadingOf::S3(Box::new(S3Reading::new(Arc::clone(s3), name).await?)),
+        }))
     }
 }
 

@@ -1,6 +1,5 @@
 //! [`S3`]: a prefix of a bucket, through the AWS SDK: any endpoint that speaks S3.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +13,9 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{EncodingType, Object as Listed};
 use bytes::Bytes;
-use tokio::io::AsyncWriteExt;
 use tokio::sync::OnceCell;
 
-use super::{Location, Object, OnExists, PAGE, Put, S3Endpoint, StorageError, StorageErrorKind as Kind};
+use super::{Location, Object, OnExists, PAGE, Put, S3Endpoint, StorageError, StorageErrorKind as Kind, decode_key};
 
 /// The SDK retries twice by itself before an item's own retries begin.
 const TRIES: u32 = 3;
@@ -115,44 +113,21 @@ impl S3 {
         }
     }
 
-    /// An answer that breaks off is asked for again from where it did, as long as the object is the same and each answer brings
-    /// something.
-    pub async fn download(&self, name: &str, to: &Path) -> Result<String, StorageError> {
-        let writing = |error: std::io::Error| StorageError::from_io(&to.display().to_string(), &error).while_writing();
-        let mut answer = self.ask(name, None).await?;
-        let (length, etag) = (answer.content_length(), answer.e_tag().unwrap_or_default().to_string());
-        let mut file = tokio::io::BufWriter::with_capacity(1 << 18, tokio::fs::File::create(to).await.map_err(writing)?);
-        let mut written: u64 = 0;
-        loop {
-            let before = written;
-            let torn = loop {
-                match answer.body.try_next().await {
-                    Ok(Some(chunk)) => {
-                        file.write_all(&chunk).await.map_err(writing)?;
-                        written += chunk.len() as u64;
-                    }
-                    // A body that ends early with a polite end of the connection is not an error of the transport.
-                    Ok(None) => match length {
-                        Some(length) if length != written as i64 => break format!("{written} of {length} bytes came"),
-                        _ => {
-                            file.flush().await.map_err(writing)?;
-                            file.into_inner().sync_all().await.map_err(writing)?;
-                            return Ok(etag);
-                        }
-                    },
-                    Err(error) => break error.to_string(),
-                }
-            };
-            if written == before || etag.is_empty() {
-                return Err(self.torn(name, &torn));
-            }
-            answer = self.ask_from(name, Some(&etag), written).await?;
-            let range = answer.content_range().unwrap_or_default();
-            if !range.starts_with(&format!("bytes {written}-")) {
-                // Not every store that speaks S3 gives parts.
-                return Err(self.torn(name, &torn));
-            }
-        }
+    /// The answer with the object from this byte on, which may begin elsewhere.
+    pub async fn answer(&self, name: &str, expect: Option<&str>, from: u64) -> Result<Answer, StorageError> {
+        let answer = self.ask_from(name, expect, from).await?;
+        let begin = answer.content_range().and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
+        Ok(Answer {
+            from: begin.unwrap_or(0),
+            length: answer.content_length().and_then(|length| length.try_into().ok()),
+            etag: answer.e_tag().unwrap_or_default().to_string(),
+            body: answer.body,
+        })
+    }
+
+    /// The object as people write it.
+    pub fn address(&self, name: &str) -> String {
+        self.location.address(name)
     }
 
     pub async fn put(&self, name: &str, bytes: Bytes, exists: OnExists) -> Result<Put, StorageError> {
@@ -192,7 +167,7 @@ impl S3 {
         format!("{}{name}", self.prefix)
     }
 
-    fn torn(&self, name: &str, error: &dyn std::fmt::Display) -> StorageError {
+    pub fn torn(&self, name: &str, error: &dyn std::fmt::Display) -> StorageError {
         let detail = format!("`{}`: the answer ended early: {error}", self.location.address(name));
         StorageError::new(Kind::Transient, detail)
     }
@@ -267,6 +242,24 @@ impl S3 {
     }
 }
 
+/// An object, or the rest of it, on its way.
+#[derive(Debug)]
+pub(super) struct Answer {
+    body: ByteStream,
+    /// The first byte that comes.
+    pub from: u64,
+    /// How many bytes come, if that is said.
+    pub length: Option<u64>,
+    pub etag: String,
+}
+
+impl Answer {
+    /// The next bytes, or why there are none.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, String> {
+        self.body.try_next().await.map_err(|error| causes(&error))
+    }
+}
+
 /// The pages of `ListObjectsV2`.
 #[derive(Debug)]
 pub(super) struct S3Pages {
@@ -316,7 +309,7 @@ impl S3Pages {
 
     fn object(&self, listed: Listed, encoded: bool) -> Option<Object> {
         let key = listed.key?;
-        let (key, not_utf8) = if encoded { decode(&key) } else { (key, false) };
+        let (key, not_utf8) = if encoded { decode_key(&key) } else { (key, false) };
         Some(Object {
             // What is listed starts with the prefix that was asked for.
             name: key.strip_prefix(&self.s3.prefix).unwrap_or(&key).to_string(),
@@ -326,30 +319,6 @@ impl S3Pages {
             last_modified: listed.last_modified.map_or(0, |time| time.secs()),
             storage_class: listed.storage_class.map_or_else(|| "STANDARD".to_string(), |class| class.as_str().to_string()),
         })
-    }
-}
-
-/// Takes back S3's URL encoding, in which `+` is a space; whether the result is not UTF-8.
-fn decode(text: &str) -> (String, bool) {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        bytes.push(match (first, tail) {
-            (b'+', _) => b' ',
-            (b'%', [high, low, tail @ ..]) => match (char::from(*high).to_digit(16), char::from(*low).to_digit(16)) {
-                (Some(high), Some(low)) => {
-                    rest = tail;
-                    (high << 4 | low) as u8
-                }
-                _ => b'%',
-            },
-            _ => *first,
-        });
-    }
-    match String::from_utf8(bytes) {
-        Ok(key) => (key, false),
-        Err(_) => (text.to_string(), true),
     }
 }
 
@@ -383,17 +352,4 @@ fn content_type(name: &str) -> Option<&'static str> {
         "csv" => "text/csv",
         _ => return None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::decode;
-
-    #[test]
-    fn the_encoding_of_keys_is_taken_back() {
-        assert_eq!(decode("a/b+c%2Bd%C3%BC%01.jpg"), ("a/b c+dü\u{1}.jpg".to_string(), false));
-        assert_eq!(decode("100%"), ("100%".to_string(), false));
-        assert_eq!(decode("%zz%4"), ("%zz%4".to_string(), false));
-        assert_eq!(decode("a%FF"), ("a%FF".to_string(), true));
-    }
 }

@@ -90,7 +90,7 @@ fn check_items(items: &Value) -> Vec<Finding> {
     };
     let globs = ["match", "exclude"].into_iter().filter(|name| items.get(name).is_some());
     let wrong = |name| {
-        let detail = format!("globs are for `objects`, the items of `{source}` have no `Key`");
+        let detail = format!("globs are for `objects` and `inventory`, the items of `{source}` have no `Key`");
         Finding::new(&format!("items.{name}"), detail).hint("use `where: \"{{ … }}\"`")
     };
     globs.map(wrong).collect()

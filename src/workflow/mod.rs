@@ -8,6 +8,7 @@
 //! sees only values that fit. So a doc comment, a range or a default is written once, and a job from outside is checked as
 //! precisely as the built-in ones.
 
+mod aws;
 mod check;
 mod decode;
 mod hosts;
@@ -36,6 +37,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::expression::Params;
 use crate::job::{JobKind, Jobs, Keys, Within};
+pub use aws::{AwsSettings, ExecutionType};
 use decode::{Decoder, Field};
 use names::Known;
 pub use params::{Param, ParamType};
@@ -221,12 +223,17 @@ impl Workflow {
         Decoded { value, errors, secrets, sections, doubts }
     }
 
+    /// The job, if it is one of the program's.
+    pub(crate) fn job(&self) -> Option<&JobKind> {
+        self.job.as_ref()
+    }
+
     /// What the job may know of the workflow around it.
     pub(crate) fn within(&self) -> Within {
         let has = |name| self.root.get(name).is_some();
         let items = self.root.get("items").map(|entry| entry.value.entries()).unwrap_or_default();
         let key = items.iter().find(|entry| entry.key == "key").and_then(|entry| entry.value.scalar());
-        let objects = items.iter().any(|entry| entry.key == "objects");
+        let objects = items.iter().any(|entry| matches!(entry.key.as_str(), "objects" | "inventory"));
         let keys = match key {
             Some(key) if key.text == "position" => Keys::Position,
             None if !objects => Keys::Unsaid,

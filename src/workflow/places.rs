@@ -6,6 +6,7 @@ use super::tree::{Entry, Node, NodeKind, Spot};
 use super::warning::{Doubt, Warning, no_rows, shown_though_redacted};
 use super::{Decoded, Workflow};
 use crate::error::{Error, Place};
+use crate::expression::Expression;
 use crate::job::ConfigError;
 
 impl Workflow {
@@ -32,6 +33,17 @@ impl Workflow {
     /// Where the setting with this path is, or the nearest thing around it.
     pub fn place_of(&self, path: &str) -> Place {
         self.spot(path).in_file(&self.file)
+    }
+
+    /// Whether the setting with this path is written in the file.
+    pub(crate) fn says(&self, path: &str) -> bool {
+        self.root.find(path).0.is_some()
+    }
+
+    /// The text of the setting with this path, if it is an expression as it is written in the file.
+    pub(crate) fn expression_at(&self, path: &str) -> Option<&str> {
+        let text = self.root.find(path).0?.scalar()?.text.as_str();
+        Expression::is(text).then_some(text)
     }
 
     pub(super) fn told(&self, finding: Finding) -> Error {

@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
+use super::aws::AwsSettings;
 use super::params::ParamFields;
 use super::tests::TestCase;
 use crate::expression::Setting;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub redact: Redact,
     /// How long one try at an item may take; its waits between tries do not count. Default without end.
     pub item_timeout: Option<Duration>,
+    /// What is for AWS only.
+    pub aws: AwsSettings,
     /// What is done to each item.
     pub job: JobSettings,
 }
@@ -193,6 +196,9 @@ pub(super) struct FileFields {
     #[serde(default, deserialize_with = "optional_duration")]
     #[schemars(with = "DurationText")]
     item_timeout: Option<Duration>,
+    /// What is for AWS only. Nothing of it changes a run on this machine.
+    #[serde(default)]
+    aws: AwsSettings,
     /// What is done to each item: one job by its name, and its settings.
     job: BTreeMap<String, Value>,
     /// What `fanfold test` plays: items, the answers to what is sent, and what has to come of it. Without network and secrets, in
@@ -219,6 +225,7 @@ impl FileFields {
             secrets: self.secrets,
             redact: self.redact,
             item_timeout: self.item_timeout,
+            aws: self.aws,
             job: JobSettings { name, config },
         })
     }

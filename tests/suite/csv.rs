@@ -51,6 +51,10 @@ async fn the_cases_of_csv_spectrum() {
             }
             let items: Vec<_> = items.into_iter().map(Result::unwrap).collect();
             assert_eq!(items, expected, "{name}, strict: {strict}");
+            // The names are those of the file, in its order, also where there is no row.
+            let names: Vec<&String> =
+                expected.first().and_then(Value::as_object).into_iter().flat_map(|row| row.keys()).collect();
+            assert!(names.is_empty() || input.columns().iter().eq(names), "{name}: {:?}", input.columns());
         }
     }
 }
@@ -94,8 +98,8 @@ async fn a_bad_row_is_its_items_failure_unless_step_functions_would_take_it() {
             "a.csv:3, row 2: 1 field in the row, 2 in the header; it begins `3`",
             "a.csv:4, row 3: 3 fields in the row, 2 in the header; it begins `4,5,6`",
             "a.csv:7, row 5: a quote inside field 2, which does not begin with one; it begins `7,8\"`",
-            "a.csv:8, row 6: text behind the closing quote of field 1; it begins `\"9\"9,1`",
-            "a.csv:9, row 7: field 1 is not UTF-8 from its character 1 on; it begins `\u{fffd},1`",
+            "a.csv:8, row 6: text behind the closing quote of field 1 (a quote inside of quotes is written twice); it begins `\"9\"9,1`",
+            "a.csv:9, row 7: field 1 is not UTF-8 from its character 1 on (is it `encoding: windows-1252`?); it begins `\u{fffd},1`",
         ]
     );
     let taken = stage.all(csv(json!({ "strict": false }))).await;
@@ -211,6 +215,97 @@ fn field() -> impl Strategy<Value = String> {
     proptest::collection::vec(piece, 0..5).prop_map(|pieces| pieces.concat())
 }
 
+/// The fields of a record by the letter of RFC 4180, in any bytes; `None` if it is none.
+fn by_the_letter(record: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut rest = record;
+    let mut fields = Vec::new();
+    loop {
+        let mut field = Vec::new();
+        if let [b'"', inner @ ..] = rest {
+            rest = inner;
+            loop {
+                match rest {
+                    [b'"', b'"', more @ ..] => {
+                        field.push(b'"');
+                        rest = more;
+                    }
+                    [b'"', more @ ..] => {
+                        rest = more;
+                        break;
+                    }
+                    [byte, more @ ..] => {
+                        field.push(*byte);
+                        rest = more;
+                    }
+                    [] => return None,
+                }
+            }
+        } else {
+            let end = rest.iter().position(|byte| b",\"\r\n".contains(byte)).unwrap_or(rest.len());
+            field.extend_from_slice(&rest[..end]);
+            rest = &rest[end..];
+        }
+        fields.push(field);
+        match rest {
+            [] => return Some(fields),
+            [b',', more @ ..] => rest = more,
+            _ => return None,
+        }
+    }
+}
+
+/// Whether a quote is still open at the end of the record, as the csv crate opens and closes them.
+fn ends_quoted(record: &[u8]) -> bool {
+    let (mut quoted, mut begins, mut closing) = (false, true, false);
+    for byte in record {
+        if quoted && !closing {
+            closing = *byte == b'"';
+        } else if closing && *byte == b'"' {
+            closing = false;
+        } else {
+            (quoted, closing) = (begins && !closing && *byte == b'"', false);
+            begins = *byte == b',';
+        }
+    }
+    quoted && !closing
+}
+
+/// What a whole file is by the csv crate, which says where its rows are and what is in them, and by the letter, which says what is
+/// wrong with them: the names, and each row or that it is none. `None` of a file that has no such header, or ends inside a quote.
+type Judged = Option<(Vec<String>, Vec<Option<Vec<String>>>)>;
+
+fn judged(bytes: &[u8]) -> Judged {
+    let texts = |fields: Vec<Vec<u8>>| fields.into_iter().map(|field| String::from_utf8(field).ok()).collect::<Option<Vec<_>>>();
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
+    let (mut record, mut records) = (csv::ByteRecord::new(), Vec::new());
+    while reader.read_byte_record(&mut record).unwrap() {
+        let begin = record.position().unwrap().byte() as usize;
+        let raw = &bytes[begin..reader.position().byte() as usize];
+        let begin = raw.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or(raw.len());
+        let end = raw.iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(begin, |last| last + 1);
+        let fields = by_the_letter(&raw[begin..end]);
+        if let Some(fields) = &fields {
+            assert!(fields.iter().eq(record.iter()), "the judges do not agree on {raw:?}");
+        }
+        records.push((raw[begin..].to_vec(), fields.and_then(texts)));
+    }
+    if records.last().is_some_and(|(raw, _)| ends_quoted(raw)) {
+        return None;
+    }
+    let mut rows = records.into_iter().map(|(_, fields)| fields);
+    let names = match rows.next() {
+        None => return Some((Vec::new(), Vec::new())),
+        Some(names) => names?,
+    };
+    let fine =
+        |name: &String| !name.is_empty() && !name.contains('\0') && names.iter().filter(|other| *other == name).count() == 1;
+    if !names.iter().all(fine) {
+        return None;
+    }
+    let width = names.len();
+    Some((names, rows.map(|row| row.filter(|row| row.len() == width)).collect()))
+}
+
 fn frozen(stage: &Stage, runtime: &tokio::runtime::Runtime, items: Value) -> Result<Input, String> {
     runtime.block_on(stage.freeze(items)).map_err(|error| error.to_string())
 }
@@ -245,6 +340,37 @@ proptest! {
         if let Ok(input) = frozen(&stage, &runtime, csv(json!({ "header": ["a", "b"], "strict": false }))) {
             prop_assert!(stage.items(&input).iter().all(Result::is_ok));
             resumes_anywhere(&stage, &input);
+        }
+    }
+
+    #[test]
+    fn whole_files_are_what_the_csv_crate_and_the_letter_say(
+        header in prop_oneof![
+            Just("a,b,c\n"), Just("a,\"b\"\r\n"), Just("\"a\"\"\"\n"), Just("a,a\n"), Just("a,\n"), Just("a\"b,c\n"), Just("a"), Just(""),
+        ],
+        bytes in csv_bytes(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let stage = Stage::new();
+        let bytes = [header.as_bytes(), bytes.as_slice()].concat();
+        stage.write("a.csv", &bytes);
+        let expected = judged(&bytes);
+        match frozen(&stage, &runtime, csv(json!({}))) {
+            Err(error) => {
+                // What the first bytes say is not for the csv crate to know.
+                let another = ["not UTF-8 text", "not read as text", "begins as", "is called"].iter().any(|what| error.contains(what));
+                prop_assert!(expected.is_none() || another || bytes.starts_with(b"\xef\xbb\xbf"), "{}: {:?}", error, expected);
+            }
+            Ok(input) if !bytes.starts_with(b"\xef\xbb\xbf") => {
+                let Some((names, rows)) = expected else { return Err(TestCaseError::fail(format!("it is refused by the judges: {bytes:?}"))) };
+                prop_assert_eq!(input.columns(), names.as_slice());
+                let items = stage.items(&input).into_iter().map(|item| {
+                    let values = |item: Value| names.iter().map(|name| item[name].as_str().unwrap().to_string()).collect::<Vec<_>>();
+                    item.ok().map(values)
+                });
+                prop_assert_eq!(items.collect::<Vec<_>>(), rows);
+            }
+            Ok(_) => {}
         }
     }
 

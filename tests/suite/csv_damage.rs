@@ -269,9 +269,13 @@ async fn a_file_cut_at_any_byte_is_never_silently_short() {
         ends.push(judge.position().byte() as usize);
     }
     assert_eq!(ends.len(), whole.len());
-    for cut in 0..text.len() {
+    let (mut refused, mut failed, mut doubted, mut at_an_end) = (0, 0, 0, 0);
+    for cut in 0..=text.len() {
         stage.write("a.csv", &text.as_bytes()[..cut]);
-        let Ok(input) = stage.freeze(csv("a.csv")).await else { continue };
+        let Ok(input) = stage.freeze(csv("a.csv")).await else {
+            refused += 1;
+            continue;
+        };
         let items = stage.items(&input);
         let complete = ends.iter().filter(|end| **end <= cut).count();
         // Every row that is whole is an item as it is in the whole file, and one that was begun is there too.
@@ -281,7 +285,25 @@ async fn a_file_cut_at_any_byte_is_never_silently_short() {
         }
         let begun = cut > ends.get(complete.wrapping_sub(1)).copied().unwrap_or(13);
         assert_eq!(items.len(), complete + usize::from(begun), "cut at {cut}");
+        // A row that was cut fails, or is one that could be whole: then it is said that nobody knows.
+        let doubts = input.doubts();
+        let told = doubts.iter().any(|doubt| doubt.starts_with("the last row of `a.csv` has no line break behind it"));
+        match items.last() {
+            Some(Err(_)) if begun => failed += 1,
+            Some(Ok(_)) if begun => {
+                assert!(told, "cut at {cut}: {doubts:?}");
+                doubted += 1;
+            }
+            // A header that was cut has no rows, which is told of every source.
+            None if cut < 13 => doubted += 1,
+            _ => {
+                assert!(!told, "cut at {cut}");
+                at_an_end += 1;
+            }
+        }
     }
+    assert_eq!(at_an_end, ends.len() + 1, "of {refused} {failed} {doubted}");
+    assert!(refused > 1000 && failed > 1000 && doubted > 500, "{refused} refused, {failed} failed, {doubted} doubted");
     // Compressed, nothing of it is taken.
     for (name, packed) in [("a.csv.gz", gzip(text.as_bytes())), ("a.csv.zst", zstd_of(text.as_bytes()))] {
         for cut in (0..packed.len()).step_by(7) {

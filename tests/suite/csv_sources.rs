@@ -183,6 +183,88 @@ async fn objects_on_s3_come_whole_and_with_their_version() {
     assert!(error.detail().starts_with("no file matches `s3://bucket/in/*.txt`"), "{error}");
 }
 
+/// Freezes an object of the server.
+async fn frozen(stage: &Stage, server: &S3Server, source: &str, more: Value) -> fanfold::Result<Input> {
+    let mut items = json!({ "csv": { "source": source } });
+    items.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    freeze(&stage.config(items), &server.storages("run"), &stage.run_dir(), source).await
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_anywhere_makes_no_difference() {
+    let stage = Stage::new();
+    let server = S3Server::start().await;
+    let text: String = (0..12).map(|n| format!("{n},\"two\nlines é {n}\"\n")).collect();
+    let text = format!("id,note\n{text}");
+    let expected: Vec<Result<Value, _>> = of(&text).into_iter().map(Ok).collect();
+    for (name, bytes) in [("a.csv", text.clone().into_bytes()), ("a.csv.gz", gzip(text.as_bytes()))] {
+        server.put(name, bytes.clone());
+        let source = format!("s3://bucket/{name}");
+        // Once behind every third byte, and again and again after so many.
+        let once = (0..bytes.len()).step_by(3).map(|cut| vec![Fault::CutAt(cut)]);
+        let often = [1, 7, 64].map(|piece| vec![Fault::CutAt(piece); bytes.len().div_ceil(piece)]);
+        for faults in once.chain(often) {
+            server.fail(&faults);
+            let input = frozen(&stage, &server, &source, json!({})).await.unwrap();
+            assert!(stage.items(&input) == expected, "{name}: {:?} ...", faults[0]);
+            server.fail(&[]);
+        }
+        // Each time it was fetched from where it broke off, and no byte twice.
+        server.fail(&[Fault::CutAt(7), Fault::CutAt(1)]);
+        let before = server.requests().len();
+        frozen(&stage, &server, &source, json!({})).await.unwrap();
+        let asked = server.requests()[before..].to_vec();
+        assert_eq!(asked, ["", " bytes=7-", " bytes=8-"].map(|range| format!("GET /bucket/{name}{range}")));
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_is_replaced_while_it_is_read_is_told() {
+    let stage = Stage::new();
+    let server = S3Server::start().await;
+    for (name, bytes) in [("a.csv", TEXT.into()), ("a.csv.gz", gzip(TEXT.as_bytes()))] {
+        let (source, length) = (format!("s3://bucket/{name}"), bytes.len());
+        for (fault, what) in [(Fault::Replaced, "replaced"), (Fault::Removed, "removed")] {
+            server.put(name, bytes.clone());
+            server.fail(&[fault]);
+            let error = frozen(&stage, &server, &source, json!({})).await.unwrap_err();
+            let told = format!(
+                "`{source}` was {what} while it was read, behind byte {} of {length}; hint: begin again when it stays as it is",
+                length / 2
+            );
+            assert_eq!((error.to_string(), error.exit_code()), (told, 4));
+        }
+    }
+    let left: Vec<_> = fs::read_dir(stage.run_dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["source.csv.tmp"]);
+}
+
+#[tokio::test]
+async fn no_more_is_fetched_than_the_limit_needs() {
+    let stage = Stage::new();
+    let server = S3Server::start().await;
+    let rows: String = (0..2_000_000).map(|n| format!("{n},\"a\n\"\n")).collect();
+    let text = format!("id,n\n{rows}");
+    server.put("big.csv", text.clone());
+    stage.write("big.csv.gz", gzip(text.as_bytes()));
+    for limit in [1u64, 1000, 200_000] {
+        let input = frozen(&stage, &server, "s3://bucket/big.csv", json!({ "limit": limit })).await.unwrap();
+        assert_eq!((input.count(), input.is_cut()), (limit, true));
+        let kept = fs::metadata(stage.run_dir().join("source.csv")).unwrap().len();
+        assert!(kept <= (limit * 30).max(2 << 20), "{kept} bytes for {limit} rows");
+        assert_eq!(stage.items(&input).len() as u64, limit);
+        let input = stage.freeze(json!({ "csv": { "source": "$/big.csv.gz" }, "limit": limit })).await.unwrap();
+        assert_eq!((input.count(), input.is_cut()), (limit, true));
+        assert!(fs::metadata(stage.run_dir().join("source.csv")).unwrap().len() < (limit * 30).max(2 << 20));
+    }
+    // A document is one, however many lines it has.
+    let list: String = (0..300_000).map(|n| format!("{n},\n")).collect();
+    server.put("big.json", format!("[{list}0]"));
+    let config = stage.config(json!({ "json": { "source": "s3://bucket/big.json" }, "limit": 3 }));
+    let input = freeze(&config, &server.storages("run"), &stage.run_dir(), "s3://bucket/big.json").await.unwrap();
+    assert_eq!((input.count(), input.is_cut()), (3, true));
+}
+
 /// `flow.yaml` over rows of standard input.
 fn flow(stage: &Program) {
     stage.flow_of("note", "echo: true", "items: { csv: { source: \"-\" } }");

@@ -114,6 +114,10 @@ fn what_is_no_repair_is_refused_and_nothing_is_changed() {
         ("_fanfold_item,id,what\nin.csv#1,i1,\n", &["`fixed.csv` has no column `to`; hint: "]),
         ("_fanfold_item,id,what,to,by\nin.csv#1,i1,,,\n", &["`fixed.csv` has a column `by`, which the source has not; hint: "]),
         ("", &["`fixed.csv` is empty"]),
+        (
+            "_fanfold_item;_fanfold_line;id;what;to\nin.csv#1;4;i1;;\n",
+            &["`fixed.csv` is written with `semicolon` between its fields, the source with `comma`; hint: save it with `comma`"],
+        ),
     ] {
         stage.write("fixed.csv", fixed);
         let mut done = stage.run(&["redrive", "x", "--items", "fixed.csv"]).ended(2);
@@ -221,4 +225,68 @@ fn lanes_do_not_change_and_what_is_hidden_stays_so() {
     stage.write("fixed.csv", "_fanfold_item,id,what,to\ni1,i1,,b\n");
     let told = stage.finished(1, &["redrive", "x", "--items", "fixed.csv"]);
     assert_eq!((told["items"]["succeeded"].as_u64(), told["items"]["failed"].as_u64()), (Some(2), Some(1)));
+}
+
+#[test]
+fn rows_come_back_in_every_encoding_and_with_every_delimiter() {
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    let cp1252 = |text: &str| text.chars().map(|sign| if sign == '€' { 0x80 } else { sign as u8 }).collect::<Vec<_>>();
+    type Encode<'e> = &'e dyn Fn(&str) -> Vec<u8>;
+    let encodings: [(&str, Encode<'_>); 3] =
+        [("utf-8", &|text| text.as_bytes().to_vec()), ("utf-16", &utf16), ("windows-1252", &cp1252)];
+    for (encoding, encode) in encodings {
+        for (word, delimiter) in [("comma", ","), ("tab", "\t"), ("space", " ")] {
+            let of = |fields: &[&str]| fields.join(delimiter);
+            // Quoted where it need not be, not quoted where it may be, a line break and a quote inside, the delimiter itself.
+            let raw = [
+                of(&["i1", "permanent", "\"é€\""]),
+                of(&["\"i2\"", "\"permanent\"", &format!("\"a{delimiter}\"\"b\"\"\r\nc\"")]),
+            ];
+            let text = format!("{}\n{}\r\n{}\n{}\n", of(&["id", "what", "to"]), raw[0], raw[1], of(&["i3", "\"\"", "x"]));
+            let stage = Stage::new();
+            let items = |source: &str, encoding: &str| {
+                format!(
+                    "items: {{ csv: {{ source: {source}, delimiter: {word}, encoding: {encoding} }}, key: \"{{{{ item.id }}}}\" }}"
+                )
+            };
+            stage.write("in.csv", encode(&text)).flow_of("note", "echo: true", &items("in.csv", encoding));
+            stage.finished(1, &["run", "flow.yaml", "--as", "x"]);
+            let failed = write_failed(&stage);
+            assert!(raw.iter().all(|row| failed.contains(&format!("{delimiter}{row}\n"))), "{encoding} {word}: {failed}");
+            assert_eq!(failed.starts_with('\u{feff}'), encoding != "utf-8");
+            // A new run of the same workflow over it does not take it for what the source was.
+            stage.write("failed.csv", failed.replace("permanent", "").as_bytes());
+            if encoding != "utf-8" {
+                stage.flow_of("note", "echo: true", &items("failed.csv", encoding));
+                stage.run(&["run", "flow.yaml"]).ended(2).says("hint: `encoding: utf-8`");
+            }
+            stage.flow_of("note", "echo: true", &items("failed.csv", "utf-8"));
+            stage.finished(0, &["run", "flow.yaml", "--as", "again"]);
+            stage.finished(0, &["redrive", "x", "--items", "failed.csv"]);
+            for run in ["again", "x"] {
+                let results = stage.results(run);
+                assert_eq!(results["i1"]["item"], json!({ "id": "i1", "what": "", "to": "é€" }), "{encoding} {word} {run}");
+                assert_eq!(results["i2"]["item"]["to"], format!("a{delimiter}\"b\"\r\nc"), "{encoding} {word} {run}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_repair_that_is_saved_in_another_encoding_is_told() {
+    let stage = failed(ITEMS, ROWS);
+    for (bytes, message) in [
+        (b"_fanfold_item,id,what,to\nin.csv#1,i1,,caf\xe9\n".to_vec(), "field 4 is not UTF-8 from its character 4 on"),
+        (
+            "_fanfold_item,id,what,to\n".encode_utf16().flat_map(u16::to_le_bytes).collect(),
+            "`fixed.csv` is UTF-16, not UTF-8 text; hint: iconv",
+        ),
+        (
+            b"PK\x03\x04\x14\0".to_vec(),
+            "`fixed.csv` is a zip or spreadsheet file, which is not read as text; hint: export it as CSV in UTF-8",
+        ),
+    ] {
+        stage.write("fixed.csv", bytes);
+        stage.run(&["redrive", "x", "--items", "fixed.csv"]).ended(2).says(message);
+    }
 }

@@ -76,7 +76,8 @@ fn storm(make: fn() -> Shop, mode: &str, kills: u32, rows: usize) {
         assert_eq!(shop.left_behind(), "", "{mode}, import {rounds}");
     }
     println!("{mode}: {hit} kills of {rounds} imports of {rows} rows, {in_the_middle} with some rows written and some not");
-    assert!(in_the_middle > 0, "{mode}: none of {kills} kills was in the middle");
+    // A few may all come at another time; many cannot.
+    assert!(kills < 100 || in_the_middle > kills / 10, "{mode}: only {in_the_middle} of {kills} kills were in the middle");
 }
 
 /// Whether some batches are written and others are not.

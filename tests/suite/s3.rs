@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use fanfold::storage::{Location, OnExists, Put, Storage, StorageErrorKind};
+use fanfold::storage::{Location, OnExists, Put, Storage, StorageError, StorageErrorKind};
 use fanfold::{ErrorKind, JobError};
 
 use crate::s3_server::{BUCKET, Fault, S3Server};
@@ -114,28 +114,58 @@ async fn half_a_body_is_no_body() {
     assert_eq!(error.kind(), StorageErrorKind::Transient, "{error}");
 }
 
+/// The bytes of an object, in the pieces in which they come.
+async fn read(storage: &Storage, name: &str) -> Result<Vec<u8>, StorageError> {
+    let mut reading = storage.read(name).await?;
+    let mut bytes = Vec::new();
+    while let Some(piece) = reading.next().await? {
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
 #[tokio::test]
-async fn a_download_goes_on_where_it_broke_off() {
+async fn reading_goes_on_where_it_broke_off() {
     let server = S3Server::start().await;
     let bytes: Vec<u8> = (0..100_000u32).map(|n| n as u8).collect();
     server.put("a", bytes.clone());
     let storage = open(&server, "").await;
-    let folder = tempfile::tempdir().unwrap();
-    let target = folder.path().join("a");
     server.fail(&[Fault::HalfTheBody; 3]);
-    storage.download("a", &target).await.unwrap();
-    assert_eq!(std::fs::read(&target).unwrap(), bytes);
+    assert!(read(&storage, "a").await.unwrap() == bytes);
     assert_eq!(server.requests().len(), 4);
-    // An answer that brings nothing is the last one.
-    server.fail(&[Fault::HalfTheBody; 20]);
-    let error = storage.download("a", &target).await.unwrap_err();
+    // Answers that bring nothing are not asked for without an end; one that does gives new courage.
+    let barren = [Fault::CutAt(0); 4];
+    server.fail(&[&barren[..], &[Fault::CutAt(7)], &barren[1..], &[Fault::SlowDown]].concat());
+    assert!(read(&storage, "a").await.unwrap() == bytes);
+    server.fail(&[Fault::CutAt(0); 20]);
+    let before = server.requests().len();
+    let error = read(&storage, "a").await.unwrap_err();
     assert_eq!(error.kind(), StorageErrorKind::Transient, "{error}");
+    assert_eq!(server.requests().len() - before, 5);
     server.fail(&[Fault::HalfTheBody]);
     server.without_ranges();
-    let error = storage.download("a", &target).await.unwrap_err();
+    let error = read(&storage, "a").await.unwrap_err();
     assert_eq!(error.kind(), StorageErrorKind::Transient, "{error}");
-    storage.download("a", &target).await.unwrap();
-    assert_eq!(std::fs::read(&target).unwrap(), bytes);
+    assert!(read(&storage, "a").await.unwrap() == bytes);
+}
+
+#[tokio::test]
+async fn an_object_that_becomes_another_one_is_not_read_on() {
+    let server = S3Server::start().await;
+    let storage = open(&server, "").await;
+    for (fault, what) in [(Fault::Replaced, "replaced"), (Fault::Removed, "removed")] {
+        server.put("a", (0..100u8).collect::<Vec<_>>());
+        server.fail(&[fault]);
+        let error = read(&storage, "a").await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (
+                StorageErrorKind::Changed,
+                format!("`s3://bucket/a` was {what} while it was read, behind byte 50 of 100; hint: begin again when it stays as it is")
+                    .as_str()
+            )
+        );
+    }
 }
 
 #[tokio::test]

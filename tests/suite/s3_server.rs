@@ -30,6 +30,12 @@ pub enum Fault {
     Denied,
     /// Half of the body, then the connection is closed.
     HalfTheBody,
+    /// So many bytes of the body, then the connection is closed.
+    CutAt(usize),
+    /// Half of the body, then the connection is closed, and the object is another one.
+    Replaced,
+    /// The same, and then it is gone.
+    Removed,
     /// 301 to another region.
     OtherRegion,
     /// 400, the token is too old.
@@ -100,6 +106,10 @@ impl S3Server {
         self.state().objects.insert(key.to_string(), bytes.into());
     }
 
+    pub fn remove(&self, key: &str) {
+        self.state().objects.remove(key);
+    }
+
     pub fn get(&self, key: &str) -> Option<Bytes> {
         self.state().objects.get(key).cloned()
     }
@@ -114,7 +124,7 @@ impl S3Server {
         self.state().without_ranges = true;
     }
 
-    /// Method and path of every request so far.
+    /// Method and path of every request so far, and the part that it asked for.
     pub fn requests(&self) -> Vec<String> {
         self.state().requests.clone()
     }
@@ -133,7 +143,8 @@ impl S3Server {
         assert!(header(HeaderName::from_static("content-encoding")).is_none(), "bodies are sent in one piece");
 
         let mut state = self.state();
-        state.requests.push(format!("{} {path}", head.method));
+        let range = header(RANGE).map(|range| format!(" {range}")).unwrap_or_default();
+        state.requests.push(format!("{} {path}{range}", head.method));
         let fault = state.faults.pop_front();
         match fault {
             Some(Fault::SlowDown) => {
@@ -150,7 +161,7 @@ impl S3Server {
                 answer.headers_mut().insert("x-amz-bucket-region", "us-west-2".parse().unwrap());
                 return answer;
             }
-            Some(Fault::HalfTheBody) | None => {}
+            Some(Fault::HalfTheBody | Fault::CutAt(_) | Fault::Replaced | Fault::Removed) | None => {}
         }
         let (bucket, key) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
         if bucket != BUCKET {
@@ -170,7 +181,21 @@ impl S3Server {
                 (Some(bytes), _) => {
                     let range = header(RANGE).filter(|_| !state.without_ranges);
                     let from = range.map(|range| range["bytes=".len()..range.len() - 1].parse().unwrap());
-                    object(&bytes, from, fault == Some(Fault::HalfTheBody))
+                    match fault {
+                        Some(Fault::Replaced) => {
+                            let other: Vec<u8> = bytes.iter().rev().copied().collect();
+                            state.objects.insert(key.to_string(), other.into());
+                        }
+                        Some(Fault::Removed) => drop(state.objects.remove(key)),
+                        _ => {}
+                    }
+                    let rest = bytes.len() - from.unwrap_or(0);
+                    let cut = match fault {
+                        Some(Fault::HalfTheBody | Fault::Replaced | Fault::Removed) => Some(rest / 2),
+                        Some(Fault::CutAt(length)) => Some(length.min(rest)),
+                        _ => None,
+                    };
+                    object(&bytes, from, cut)
                 }
             },
             Method::PUT => {
@@ -226,16 +251,16 @@ fn etag(bytes: &[u8]) -> String {
     format!("\"{hash:032x}\"")
 }
 
-fn object(whole: &Bytes, from: Option<usize>, half: bool) -> Answer {
+fn object(whole: &Bytes, from: Option<usize>, cut: Option<usize>) -> Answer {
     let bytes = whole.slice(from.unwrap_or(0)..);
-    let part = bytes.slice(..if half { bytes.len() / 2 } else { bytes.len() });
+    let part = bytes.slice(..cut.unwrap_or(bytes.len()));
     let data = stream::iter([Ok(Frame::data(part))]);
     // What was written is sent when the body is waited for; an error at once would take the head of the answer with it.
     let broken = stream::once(async {
         tokio::task::yield_now().await;
         Err(io::Error::other("on purpose"))
     });
-    let frames = data.chain(broken).take(if half { 2 } else { 1 });
+    let frames = data.chain(broken).take(if cut.is_some() { 2 } else { 1 });
     let mut answer = Response::new(BodyExt::boxed(StreamBody::new(frames)));
     answer.headers_mut().insert(CONTENT_LENGTH, bytes.len().into());
     answer.headers_mut().insert(ETAG, etag(whole).parse().unwrap());

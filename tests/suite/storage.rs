@@ -231,14 +231,18 @@ async fn a_folder_is_the_same_by_any_spelling() {
 }
 
 #[tokio::test]
-async fn a_copy_is_that_of_one_version() {
+async fn what_is_read_is_one_version() {
     let stage = stage(&["in/a"]);
     let (_, storage) = open(&stage.path().join("in")).await;
     let listed = list(&storage).await.remove(0);
-    let etag = storage.download("a", &stage.path().join("copy")).await.unwrap();
-    assert_eq!((etag, fs::read_to_string(stage.path().join("copy")).unwrap()), (listed.etag, "in/a".to_string()));
-    let error = storage.download("b", &stage.path().join("copy")).await.unwrap_err();
+    let mut reading = storage.read("a").await.unwrap();
+    assert_eq!(reading.etag(), listed.etag);
+    assert_eq!(reading.next().await.unwrap(), Some(Bytes::from("in/a")));
+    assert_eq!(reading.next().await.unwrap(), None);
+    let error = storage.read("b").await.unwrap_err();
     assert_eq!((error.kind(), error.is_writing()), (StorageErrorKind::NotFound, false));
-    let error = storage.download("a", &stage.path().join("no/copy")).await.unwrap_err();
-    assert_eq!((error.kind(), error.is_writing()), (StorageErrorKind::NotFound, true));
+    let mut reading = storage.read("a").await.unwrap();
+    fs::write(stage.path().join("in/a"), "another").unwrap();
+    assert_eq!(reading.next().await.unwrap(), Some(Bytes::from("another")));
+    assert_eq!(reading.next().await.unwrap_err().kind(), StorageErrorKind::Changed);
 }

@@ -99,6 +99,11 @@ impl Column {
         &self.source
     }
 
+    /// Whether the text of a field is kept as it is, by a database that keeps texts of its kind.
+    pub fn keeps(&self, text: &str) -> bool {
+        self.reader.is_written_so(text) && !self.nulls.iter().any(|null| null == text)
+    }
+
     /// Hands the text of a field to `take`, `None` for null. The error is that of [`Column::value`].
     pub fn field(&self, field: Option<&str>, take: impl FnOnce(&Cell<'_>) -> Result<(), String>) -> Result<(), String> {
         self.take(field.map_or(Found::Null, Found::Text), take)

@@ -7,7 +7,7 @@ use super::column;
 use super::database::Database;
 use super::kind::Columns;
 use crate::expression::{Expression, Setting};
-use crate::job::ConfigError;
+use crate::job::{ConfigError, Fleet};
 
 /// Imports rows into a table of SQLite or PostgreSQL: each row once whatever crashes, every bad row given back, nothing else held up.
 ///
@@ -48,14 +48,15 @@ pub struct CsvImportConfig {
     #[serde(default)]
     pub create_table: bool,
 
-    /// The most connections to PostgreSQL at once. SQLite has one writer.
+    /// The most connections to PostgreSQL that write at once. One costs the least; several are done sooner where the server has
+    /// cores to spare. SQLite has one writer.
     #[serde(default = "default_max_connections")]
     #[schemars(range(min = 1, max = 64))]
     pub max_connections: u32,
 }
 
 fn default_max_connections() -> u32 {
-    4
+    1
 }
 
 fn database_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
@@ -104,6 +105,30 @@ impl CsvImportConfig {
         match wrong.into_iter().reduce(ConfigError::and) {
             Some(error) => Err(error),
             None => Ok(()),
+        }
+    }
+
+    /// What the import needs of others on AWS.
+    ///
+    /// # Errors
+    /// An SQLite file, and `mode: replace`, whose last step nobody would take there.
+    pub(super) fn fleet(&self) -> Result<Fleet, ConfigError> {
+        let mut wrong = Vec::new();
+        let text = self.database.as_literal().cloned().or_else(|| self.database.expression().map(|text| text.text().to_string()));
+        if !text.is_some_and(|text| text.starts_with("postgres")) {
+            let error = ConfigError::new("database", "an SQLite file of this machine, which the workers on AWS do not have");
+            wrong.push(error.hint("`postgres://user@host/database`, or run it here: `fanfold run`"));
+        }
+        if self.mode == Mode::Replace {
+            let error = ConfigError::new(
+                "mode",
+                "`replace` puts the rows in place once all of them are there, which is not done on AWS yet",
+            );
+            wrong.push(error.hint("`append` or `upsert`, or run it here: `fanfold run`"));
+        }
+        match wrong.into_iter().reduce(ConfigError::and) {
+            Some(error) => Err(error),
+            None => Ok(Fleet::default()),
         }
     }
 

@@ -16,7 +16,7 @@ use super::plan::Plan;
 use super::rows::Rows;
 use super::target::{Encode, Target};
 use crate::expression::{Params, Scope};
-use crate::job::{Attempt, ConfigError, Ending, Job, JobError, Repeat, RowsAttempt, Setup, Within};
+use crate::job::{Attempt, ConfigError, Ending, Fleet, Job, JobError, Repeat, RowsAttempt, Setup, Within};
 use crate::row_block::RowBlock;
 
 /// Imports rows into a table. See [`CsvImportConfig`].
@@ -89,6 +89,10 @@ impl Job for CsvImport {
         config.check()
     }
 
+    fn fleet(config: &CsvImportConfig) -> Result<Fleet, ConfigError> {
+        config.fleet()
+    }
+
     fn new(config: CsvImportConfig, setup: &Setup) -> Result<Self, ConfigError> {
         let params = Params::new((*setup.params).clone());
         let scope = Scope::params(&params).with("secrets", setup.secrets.value());
@@ -157,8 +161,9 @@ impl Job for CsvImport {
             Err(error) => return attempt.rows().map(|row| (row, JobError::surroundings(error.cause()))).collect(),
         };
         let block = attempt.block();
-        let fields = self.fields(block);
-        let mut rows = Rows::default();
+        let fields = self.fields(block, target.encoder());
+        let has_nul = block.has_nul();
+        let mut rows = Rows::with_capacity(attempt.rows().len(), block.size() * 3 / 2);
         let mut again = attempt.number() > 1;
         let mut failed = Vec::new();
         for row in attempt.rows() {
@@ -167,7 +172,7 @@ impl Job for CsvImport {
                 continue;
             }
             again |= attempt.redrive(row) > 0;
-            if let Err(error) = rows.push(index, |out| self.row_of_block(target, attempt, &fields, row, out)) {
+            if let Err(error) = rows.push(index, |out| self.row_of_block(target, attempt, (&fields, has_nul), row, out)) {
                 failed.push((row, error));
             }
         }
@@ -195,7 +200,8 @@ impl Job for CsvImport {
 
 /// Where the value of a column comes from in a block.
 enum Field {
-    At(usize),
+    /// The field with this number; whether its texts are kept as they are.
+    At(usize, bool),
     Expression,
     /// The file has no such column.
     Absent,
@@ -203,12 +209,15 @@ enum Field {
 
 impl CsvImport {
     /// Where the values of the columns come from.
-    fn fields(&self, block: &RowBlock) -> Vec<Field> {
-        let of = |column: &Column| match column.source() {
+    fn fields(&self, block: &RowBlock, encoder: &dyn Encode) -> Vec<Field> {
+        let of = |(at, column): (usize, &Column)| match column.source() {
             Source::Value(_) => Field::Expression,
-            Source::Item(name) => block.columns().iter().position(|known| known == name).map_or(Field::Absent, Field::At),
+            Source::Item(name) => match block.columns().iter().position(|known| known == name) {
+                Some(number) => Field::At(number, encoder.keeps_texts(at)),
+                None => Field::Absent,
+            },
         };
-        self.plan.columns.iter().map(of).collect()
+        self.plan.columns.iter().enumerate().map(of).collect()
     }
 
     /// The same as [`CsvImport::row`] of a row that is no JSON, unless an expression wants it.
@@ -216,7 +225,7 @@ impl CsvImport {
         &self,
         target: &dyn Target,
         attempt: &RowsAttempt<'_>,
-        fields: &[Field],
+        (fields, has_nul): (&[Field], bool),
         row: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), JobError> {
@@ -224,9 +233,15 @@ impl CsvImport {
         encoder.begin(block.index(row), out);
         let mut item = None;
         for ((at, column), field) in self.plan.columns.iter().enumerate().zip(fields) {
+            let (text, keeps) =
+                if let Field::At(number, keeps) = field { (block.field(row, *number), *keeps) } else { (None, false) };
+            // Most texts are kept as they are: nothing is made of them.
+            if keeps && text.is_some_and(|text| column.keeps(text) && encoder.text(text, has_nul, out)) {
+                continue;
+            }
             let take = |cell: &Cell<'_>| self.take(encoder, at, cell, out);
             let taken = match field {
-                Field::At(number) => column.field(block.field(row, *number), take),
+                Field::At(..) => column.field(text, take),
                 Field::Expression | Field::Absent => {
                     let item = item.get_or_insert_with(|| block.value(row));
                     column.value(item, &Scope::params(attempt.params()).with_item(item), take)

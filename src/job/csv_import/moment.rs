@@ -191,6 +191,14 @@ fn exact(text: &str) -> Option<Written> {
     Some(Written { days, micros, offset: Some(0) })
 }
 
+/// Whether it is such a moment, as it would be written again.
+pub(super) fn is_exact(text: &str) -> bool {
+    text.as_bytes().get(10) == Some(&b'T')
+        && !text.as_bytes().starts_with(b"0000")
+        && !text.ends_with("60Z")
+        && exact(text).is_some()
+}
+
 fn iso(text: &str) -> Option<Written> {
     if let Some(written) = exact(text) {
         return Some(written);

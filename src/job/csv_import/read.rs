@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::booleans::BooleanWords;
 use super::cell::Cell;
 use super::decimal::{Decimal38, NumberFormat};
-use super::moment::{TimeFormat, Written};
+use super::moment::{self, TimeFormat, Written};
 
 /// How values of one column are read.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +60,18 @@ impl Reader {
             Self::Enum(values) if values.iter().any(|value| *value == text) => Ok(Cell::Text(text)),
             Self::Enum(values) => Err(format!("none of {}", crate::nearest::list(values.iter().map(String::as_str), 12))),
             Self::Array { of, separator } => array(of, separator.as_deref(), &text),
+        }
+    }
+
+    /// Whether the text is a value, written as it would be written again: there is nothing to be made of it. Seen at a glance; a
+    /// text of which this cannot be seen is read.
+    pub fn is_written_so(&self, text: &str) -> bool {
+        match self {
+            Self::Text => true,
+            Self::Uuid => is_lowercase_uuid(text.as_bytes()),
+            Self::Decimal(formats) => matches!(formats.as_slice(), [NumberFormat::PLAIN]) && is_short_decimal(text.as_bytes()),
+            Self::Timestamp { formats, .. } => matches!(formats.as_slice(), [TimeFormat::Iso]) && moment::is_exact(text),
+            _ => false,
         }
     }
 
@@ -132,6 +144,38 @@ fn time<T>(formats: &[TimeFormat], text: &str, take: impl Fn(Written) -> Option<
         let shown: Vec<String> = formats.iter().map(|format| format!("`{}`", format.shown())).collect();
         format!("not written as {}, or no day of the calendar", shown.join(" or "))
     })
+}
+
+/// `6f9619ff-8b86-d011-b42d-00c04fc964ff`.
+fn is_lowercase_uuid(text: &[u8]) -> bool {
+    let Ok(text) = <&[u8; 36]>::try_from(text) else { return false };
+    let mut fine = true;
+    for (at, byte) in text.iter().enumerate() {
+        let is_sign = matches!(at, 8 | 13 | 18 | 23);
+        fine &= if is_sign { *byte == b'-' } else { byte.is_ascii_digit() | matches!(byte, b'a'..=b'f') };
+    }
+    fine
+}
+
+/// Digits with at most one point between them and no zeros in front, as few as a float keeps.
+fn is_short_decimal(text: &[u8]) -> bool {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    if digits.is_empty()
+        || digits.len() > 16
+        || digits.len() < text.len() && digits.iter().all(|byte| matches!(byte, b'0' | b'.'))
+    {
+        return false;
+    }
+    let point = memchr::memchr(b'.', digits);
+    let whole = &digits[..point.unwrap_or(digits.len())];
+    let fraction = point.map_or(&[][..], |at| &digits[at + 1..]);
+    let fine = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
+    let count = whole.len() + fraction.len();
+    (whole == b"0" || whole.first().is_some_and(|byte| *byte != b'0'))
+        && point.is_none_or(|at| at + 1 < digits.len())
+        && count <= 15
+        && fine(whole)
+        && fine(fraction)
 }
 
 /// With hyphens or without, in braces, or as a URN.

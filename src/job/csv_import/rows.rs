@@ -12,6 +12,11 @@ pub(super) struct Rows {
 }
 
 impl Rows {
+    /// Room for so many rows of so many bytes.
+    pub fn with_capacity(rows: usize, bytes: usize) -> Self {
+        Self { items: Vec::with_capacity(rows), ends: Vec::with_capacity(rows), bytes: Vec::with_capacity(bytes) }
+    }
+
     /// Adds the row that `write` appends. If it fails, nothing is added.
     pub fn push<E>(&mut self, item: u64, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
         let before = self.bytes.len();

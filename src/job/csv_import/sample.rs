@@ -1,6 +1,7 @@
 //! The columns of a workflow that `fanfold new` writes: guessed from a sample of the items, or taken from the live table.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -13,6 +14,9 @@ use super::moment::TimeFormat;
 use super::read::Reader;
 use super::target::Driver;
 use crate::job::{ConfigError, JobError};
+
+/// The longest name that a column gets, in bytes: PostgreSQL cuts off what is behind 63.
+const NAME_BYTES: usize = 56;
 
 /// Digits from which on a number is more likely a name, such as a telephone's.
 const NAME_DIGITS: usize = 10;
@@ -42,15 +46,21 @@ pub(crate) async fn live_columns(database: &str, schema: Option<&str>, table: &s
 
 /// A line of YAML for every column of the items, the kinds guessed so that nothing is lost: what might be a name stays a text.
 pub(crate) fn columns_of_items(items: &[Value]) -> Vec<String> {
-    names(items).map(|name| line(&column_name(name), name, &guess(items, name))).collect()
+    let mut taken = HashSet::new();
+    let mut line_of = |name| {
+        let column = free_name(&column_name(name), &taken);
+        taken.insert(column.clone());
+        line(&column, name, &guess(items, name))
+    };
+    names(items).into_iter().map(&mut line_of).collect()
 }
 
 /// A line of YAML for every column of the live table that takes a value.
 pub(crate) fn columns_of_table(live: &[LiveColumn], items: &[Value]) -> Vec<String> {
+    let names = names(items);
     let column = |live: &LiveColumn| {
-        let found = names(items)
-            .find(|name| *name == live.name)
-            .or_else(|| names(items).find(|name| column_name(name) == column_name(&live.name)));
+        let called = |name: &&&str| column_name(name) == column_name(&live.name);
+        let found = names.iter().find(|name| **name == live.name).or_else(|| names.iter().find(called)).copied();
         let mut settings = vec![format!("type: {}", live.kind.word())];
         settings.extend(live.of.map(|of| format!("of: {}", of.word())));
         if !live.values.is_empty() {
@@ -87,8 +97,18 @@ fn guessed_for(kind: Kind, format: &str) -> bool {
     }
 }
 
-fn names(items: &[Value]) -> impl Iterator<Item = &str> {
-    items.first().and_then(Value::as_object).into_iter().flat_map(|map| map.keys()).map(String::as_str)
+/// Every name that an item has, in the order in which they come first.
+fn names(items: &[Value]) -> Vec<&str> {
+    let mut seen = HashSet::new();
+    let all = items.iter().filter_map(Value::as_object).flat_map(|map| map.keys()).map(String::as_str);
+    all.filter(|name| seen.insert(*name)).collect()
+}
+
+/// A name that no other column has: of two names that differ only in what a column cannot have both are columns.
+fn free_name(name: &str, taken: &HashSet<String>) -> String {
+    let name = &name[..name.floor_char_boundary(NAME_BYTES)];
+    let mut names = std::iter::once(name.to_string()).chain((2..).map(|number| format!("{name}_{number}")));
+    names.find(|name| !taken.contains(name)).unwrap_or_default()
 }
 
 /// `Order No.` as `order_no`.
@@ -229,5 +249,19 @@ mod tests {
             assert_eq!(guess(&items(values), "Order No.").join(", "), expected, "{values:?}");
         }
         assert_eq!(columns_of_items(&items(&["1"])), ["order_no: { type: integer, column: \"Order No.\" }"]);
+        let alike = json!({ "Order No.": "1", "order_no": "x", "ORDER-NO": "", "!": "", "?": "", &"n".repeat(70): "" });
+        let more = json!({ "late": 1 });
+        assert_eq!(
+            columns_of_items(&[alike, more]),
+            [
+                "order_no: { type: integer, column: \"Order No.\" }",
+                "order_no_2: { type: text, column: \"order_no\" }",
+                "order_no_3: { type: text, column: \"ORDER-NO\" }",
+                "column: { type: text, column: \"!\" }",
+                "column_2: { type: text, column: \"?\" }",
+                &format!("{}: {{ type: text, column: {:?} }}", "n".repeat(56), "n".repeat(70)),
+                "late: integer",
+            ]
+        );
     }
 }

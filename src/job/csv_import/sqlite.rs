@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::ffi::SQLITE_CONSTRAINT_TRIGGER;
-use rusqlite::types::ToSqlOutput;
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection as Db, ErrorCode, OpenFlags, ToSql};
 
 use super::connection::{Connection, DbError};
@@ -17,6 +17,9 @@ use super::target::Driver;
 
 /// How long another program may keep the file locked.
 const BUSY: Duration = Duration::from_secs(20);
+
+/// The size of a page of a new file.
+const PAGE_BYTES: u32 = 16 * 1024;
 
 /// Pages in memory, in KiB.
 const CACHE_KIB: i64 = 16 * 1024;
@@ -49,6 +52,8 @@ impl Sqlite {
             db.pragma_update(None, "foreign_keys", true)?;
             // FULL: the record says that rows are there, so they must survive what the record survives.
             db.pragma_update(None, "synchronous", "full")?;
+            // Only a file that is new takes it: rows go faster into larger pages than SQLite makes by itself.
+            db.pragma_update(None, "page_size", PAGE_BYTES)?;
             db.pragma_update(None, "cache_size", -CACHE_KIB)?;
             db.pragma_update(None, "temp_store", "file")?;
             // What is not a database at all is told now.
@@ -131,7 +136,6 @@ impl Connection for SqliteConnection {
             let mut all = Vec::new();
             while let Some(row) = rows.next()? {
                 let text = |at| -> rusqlite::Result<Option<String>> {
-                    use rusqlite::types::ValueRef;
                     Ok(match row.get_ref(at)? {
                         ValueRef::Null => None,
                         ValueRef::Integer(number) => Some(number.to_string()),
@@ -150,15 +154,14 @@ impl Connection for SqliteConnection {
         let mut statement = self.db.prepare_cached(&self.insert).map_err(|error| trouble(&self.shown, &error))?;
         let mut refused = Vec::new();
         for row in 0..rows.len() {
-            let mut place = 1;
-            let mut bind = |value: &dyn ToSql| -> rusqlite::Result<()> {
-                statement.raw_bind_parameter(place, value)?;
+            let mut place = 0;
+            let mut bind = |value: ValueRef<'_>| {
                 place += 1;
-                Ok(())
+                statement.raw_bind_parameter(place, Borrowed(value))
             };
-            let mut bound = if self.staged { bind(&(rows.items()[row] as i64)) } else { Ok(()) };
+            let mut bound = if self.staged { bind(ValueRef::Integer(rows.items()[row] as i64)) } else { Ok(()) };
             for value in Values::of(rows.bytes(row..row + 1)) {
-                bound = bound.and_then(|()| bind(&Borrowed(value)));
+                bound = bound.and_then(|()| bind(value));
             }
             if let Err(error) = bound.and_then(|()| statement.raw_execute()) {
                 // A trigger that raises FAIL leaves the row that it refuses: only a transaction that is undone is rid of it.
@@ -174,9 +177,10 @@ impl Connection for SqliteConnection {
     }
 }
 
-struct Borrowed<'a>(rusqlite::types::ValueRef<'a>);
+struct Borrowed<'a>(ValueRef<'a>);
 
 impl ToSql for Borrowed<'_> {
+    #[inline]
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(self.0))
     }

@@ -53,6 +53,15 @@ const BLOB: u8 = 4;
 impl Encode for SqliteEncoder {
     fn begin(&self, _: u64, _: &mut Vec<u8>) {}
 
+    fn keeps_texts(&self, _: usize) -> bool {
+        true
+    }
+
+    fn text(&self, value: &str, _: bool, out: &mut Vec<u8>) -> bool {
+        text(out, value);
+        true
+    }
+
     fn cell(&self, column: usize, cell: &Cell<'_>, out: &mut Vec<u8>) -> Result<(), String> {
         let (affinity, not_null) = self.columns[column];
         match cell {
@@ -168,5 +177,47 @@ impl<'a> Iterator for Values<'a> {
             BLOB => ValueRef::Blob(self.run()?),
             _ => ValueRef::Null,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::decimal::NumberFormat;
+    use super::super::moment::TimeFormat;
+    use super::super::read::Reader;
+    use super::*;
+
+    #[test]
+    fn what_is_kept_as_it_is_would_be_written_so() {
+        let readers = [
+            Reader::Uuid,
+            Reader::Decimal(vec![NumberFormat::PLAIN]),
+            Reader::Timestamp { formats: vec![TimeFormat::Iso], zone: Some(3600) },
+        ];
+        let seeds = ["6f9619ff-8b86-d011-b42d-00c04fc964ff", "-1234567890.12345", "2024-02-29T23:59:59Z", "0.50", "-0", "0", "7"];
+        let encoder = SqliteEncoder { columns: vec![(Affinity::Numeric, false)] };
+        let mut random = fastrand::Rng::with_seed(11);
+        let mut kept = [0; 3];
+        for _ in 0..60_000 {
+            let mut text = random.choice(seeds).unwrap().to_string();
+            for _ in 0..random.usize(0..3) {
+                let at = random.usize(0..=text.len());
+                let piece = random.choice(["0", "9", "6", "a", "F", "-", ".", "T", " ", "Z", ":", "e1", ""]).unwrap();
+                let end = (at + random.usize(0..=1)).min(text.len());
+                text.replace_range(at..end, piece);
+            }
+            for (reader, kept) in readers.iter().zip(&mut kept) {
+                if !reader.is_written_so(&text) {
+                    continue;
+                }
+                *kept += 1;
+                let (mut as_it_is, mut read) = (Vec::new(), Vec::new());
+                assert!(encoder.text(&text, false, &mut as_it_is));
+                let cell = reader.text(text.as_str().into()).unwrap_or_else(|wrong| panic!("`{text}` is {wrong}"));
+                encoder.cell(0, &cell, &mut read).unwrap();
+                assert_eq!(as_it_is, read, "{text}");
+            }
+        }
+        assert!(kept.iter().all(|kept| *kept > 1000), "{kept:?}");
     }
 }

@@ -55,6 +55,13 @@ pub(super) trait Encode: Send + Sync + 'static {
     /// Begins a row.
     fn begin(&self, item: u64, out: &mut Vec<u8>);
 
+    /// Whether the column keeps texts as they are: those of a column of text, or of a kind that this database has no type for, where
+    /// [`Reader::is_written_so`](super::read::Reader::is_written_so) is true of them.
+    fn keeps_texts(&self, column: usize) -> bool;
+
+    /// Appends a text to such a column as it is. `has_nul`: there may be a NUL character in it. False if it cannot be kept.
+    fn text(&self, text: &str, has_nul: bool, out: &mut Vec<u8>) -> bool;
+
     /// Appends the value of the column at this place of the plan; the error says what it is not.
     fn cell(&self, column: usize, cell: &Cell<'_>, out: &mut Vec<u8>) -> Result<(), String>;
 }

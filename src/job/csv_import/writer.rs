@@ -13,7 +13,7 @@ use super::target::{Driver, Refused};
 use super::transaction::write;
 
 /// How many bytes of rows are one transaction at most, beside those of one batch.
-const MOST_BYTES: usize = 8 << 20;
+const MOST_BYTES: usize = 4 << 20;
 
 /// How long a database may be away, or locked by others, before the run stops.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -111,7 +111,8 @@ impl<D: Driver> Writer<D> {
     }
 
     async fn serve(&mut self, mut tasks: Vec<Task>) {
-        let mut rows = Rows::default();
+        let mut rows =
+            Rows::with_capacity(tasks.iter().map(|task| task.rows.len()).sum(), tasks.iter().map(|task| task.rows.size()).sum());
         tasks.iter().for_each(|task| rows.append(&task.rows));
         match self.persist(&rows, &mut tasks).await {
             Ok(mut refused) => {

@@ -17,7 +17,7 @@ use super::steps::OncePer;
 use super::token::Tokens;
 use crate::call::NoAnswer;
 use crate::expression::{Params, Scope, Template};
-use crate::job::{Attempt, ConfigError, Job, JobError, Repeat, Setup, Wire, Within, Work};
+use crate::job::{Attempt, ConfigError, Fleet, Job, JobError, Repeat, Setup, Wire, Within, Work};
 use crate::secrets::Secrets;
 
 /// Calls a third party: for each item the same steps in their order.
@@ -73,6 +73,10 @@ impl Job for HttpChain {
 
     fn check(config: &Self::Config, within: &Within) -> Result<(), ConfigError> {
         config.check(within)
+    }
+
+    fn fleet(config: &Self::Config) -> Result<Fleet, ConfigError> {
+        config.fleet()
     }
 
     fn new(config: Self::Config, setup: &Setup) -> Result<Self, ConfigError> {

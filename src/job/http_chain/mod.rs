@@ -8,6 +8,7 @@ mod check_step;
 mod config;
 mod errors;
 mod fault;
+mod fleet;
 mod headers;
 mod job;
 mod json;

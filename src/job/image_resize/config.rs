@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::expression::Setting;
-use crate::job::ConfigError;
+use crate::job::{ConfigError, Fleet};
 use crate::storage::{Location, OnExists};
 
 /// The largest side that can be asked for, in pixels.
@@ -178,6 +178,25 @@ impl<'de> Deserialize<'de> for Colour {
 }
 
 impl ImageResizeConfig {
+    /// What resizing needs of others on AWS: where it reads and writes.
+    ///
+    /// # Errors
+    /// Folders of this machine.
+    pub(super) fn fleet(&self) -> Result<Fleet, ConfigError> {
+        let places = [("source", self.source.as_ref()), ("destination", Some(&self.destination))];
+        let folder = |(name, place): (&str, Option<&Location>)| {
+            let folder = place.filter(|place| !place.is_s3())?;
+            let error =
+                ConfigError::new(name, format!("`{folder}` is a folder of this machine, which the workers on AWS do not have"));
+            Some(error.hint("`s3://bucket/prefix/`, or a param of `type: path`"))
+        };
+        if let Some(error) = places.into_iter().filter_map(folder).reduce(ConfigError::and) {
+            return Err(error);
+        }
+        let fleet = Fleet::default().writing(self.destination.clone());
+        Ok(self.source.iter().cloned().fold(fleet, Fleet::reading))
+    }
+
     /// Checks what the types alone cannot.
     ///
     /// # Errors

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::config::ImageResizeConfig;
 use super::name;
 use super::recipe::Recipe;
 use crate::expression::{Scope, Setting};
-use crate::job::{Attempt, ConfigError, Job, JobError, Setup, Within, Work};
+use crate::job::{Attempt, ConfigError, Fleet, Job, JobError, Setup, Within, Work};
 use crate::storage::{Location, OnExists, Put, Storage, Storages};
 
 /// How much of the sources is in memory at once, waiting for a core or being decoded. Many items are in flight so that
@@ -45,12 +46,19 @@ struct Opened {
 pub struct ObjectItem {
     /// The full key on S3; in a folder the path below it.
     pub key: String,
-    /// Its size in bytes.
-    #[serde(default)]
+    /// Its size in bytes; an inventory has it as a text.
+    #[serde(default, deserialize_with = "bytes")]
+    #[schemars(with = "Option<u64>")]
     pub size: Option<u64>,
     /// Its version when it was listed; a picture that has changed since is failed, `Item.Changed`.
     #[serde(default)]
     pub etag: Option<String>,
+}
+
+/// A number, or the text of one; anything else is as if it were not there.
+fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let found = Value::deserialize(deserializer)?;
+    Ok(found.as_u64().or_else(|| found.as_str()?.parse().ok()))
 }
 
 /// A picture that was written.
@@ -118,6 +126,10 @@ impl Job for ImageResize {
 
     fn check(config: &ImageResizeConfig, _: &Within) -> Result<(), ConfigError> {
         config.check()
+    }
+
+    fn fleet(config: &ImageResizeConfig) -> Result<Fleet, ConfigError> {
+        config.fleet()
     }
 
     fn new(config: ImageResizeConfig, setup: &Setup) -> Result<Self, ConfigError> {

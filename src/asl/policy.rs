@@ -1,0 +1,171 @@
+//! The policies of the two roles: what the state machine may, and what its workers may, and nothing else.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::given::{Given, bucket_and_prefix, open_param, placeholder};
+use super::machine::{LABEL, RESULTS, WORKER};
+use crate::job::Fleet;
+use crate::reader::{ItemsSource, SourceFile};
+use crate::storage::Location;
+use crate::workflow::Workflow;
+
+const HERE: &str = "${AWS::Region}:${AWS::AccountId}";
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Policy {
+    version: &'static str,
+    statement: Vec<Statement>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Statement {
+    sid: &'static str,
+    effect: &'static str,
+    action: Vec<&'static str>,
+    resource: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<Value>,
+}
+
+impl Statement {
+    fn allow(sid: &'static str, action: &[&'static str], resource: Vec<String>) -> Self {
+        Self { sid, effect: "Allow", action: action.to_vec(), resource, condition: None }
+    }
+}
+
+/// What the policies are made of.
+pub(super) struct Roles<'a> {
+    pub workflow: &'a Workflow,
+    pub given: &'a Given,
+    pub fleet: &'a Fleet,
+}
+
+impl Roles<'_> {
+    /// Of the state machine: reads the items, starts children, invokes the worker, writes results.
+    pub fn machine(&self) -> Value {
+        let name = &self.workflow.name;
+        let mut statements = vec![self.read_items()];
+        statements.push(Statement::allow("InvokeWorker", &["lambda:InvokeFunction"], vec![WORKER.to_string()]));
+        statements.push(Statement::allow(
+            "StartChildren",
+            &["states:StartExecution"],
+            vec![format!("arn:aws:states:{HERE}:stateMachine:{name}")],
+        ));
+        let children = format!("arn:aws:states:{HERE}:execution:{name}");
+        statements.push(Statement::allow(
+            "WatchChildren",
+            &["states:DescribeExecution", "states:StopExecution", "states:RedriveExecution"],
+            vec![format!("{children}:*"), format!("{children}/{LABEL}:*")],
+        ));
+        statements.push(Statement::allow(
+            "WriteResults",
+            &["s3:PutObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload"],
+            vec![format!("arn:aws:s3:::{RESULTS}/{name}/*")],
+        ));
+        policy(statements)
+    }
+
+    /// Of the workers: read what the job reads, write what it writes, write outcomes and logs, read the secrets that are named.
+    pub fn worker(&self) -> Value {
+        let name = &self.workflow.name;
+        let mut statements = Vec::new();
+        let objects = self.given.bound.settings.items.location();
+        let reads: Vec<String> = objects.into_iter().chain(&self.fleet.reads).filter_map(below).collect();
+        let writes: Vec<String> = self.fleet.writes.iter().filter_map(below).collect();
+        if !reads.is_empty() {
+            statements.push(Statement::allow("ReadObjects", &["s3:GetObject"], reads));
+        }
+        if !writes.is_empty() {
+            // What is there already is looked at before it is written over.
+            statements.push(Statement::allow(
+                "WriteObjects",
+                &["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"],
+                writes,
+            ));
+        }
+        statements.push(Statement::allow(
+            "Outcomes",
+            &["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"],
+            vec![format!("arn:aws:s3:::{RESULTS}/{name}/*")],
+        ));
+        statements.push(Statement {
+            condition: Some(json!({ "StringLike": { "s3:prefix": [format!("{name}/*")] } })),
+            ..Statement::allow("FindOutcomes", &["s3:ListBucket"], vec![format!("arn:aws:s3:::{RESULTS}")])
+        });
+        statements.push(Statement::allow(
+            "Logs",
+            &["logs:CreateLogStream", "logs:PutLogEvents"],
+            vec![format!("arn:aws:logs:{HERE}:log-group:/aws/lambda/{name}:*")],
+        ));
+        let kept = |prefix: &str| -> Vec<String> {
+            let secrets = &self.given.bound.settings.secrets;
+            let used = self.given.bound.secrets.iter().filter_map(|name| secrets.get(name)?.aws.as_deref());
+            used.filter(|name| name.starts_with("ssm:") == (prefix == "ssm:")).map(str::to_string).collect()
+        };
+        let secrets: Vec<String> = kept("").into_iter().map(|name| secret(&name)).collect();
+        if !secrets.is_empty() {
+            statements.push(Statement::allow("Secrets", &["secretsmanager:GetSecretValue"], secrets));
+        }
+        let parameters: Vec<String> = kept("ssm:").into_iter().map(|name| parameter(&name)).collect();
+        if !parameters.is_empty() {
+            statements.push(Statement::allow("Parameters", &["ssm:GetParameter"], parameters));
+        }
+        policy(statements)
+    }
+
+    fn read_items(&self) -> Statement {
+        let source = &self.given.bound.settings.items.source;
+        let file = match source {
+            ItemsSource::Objects(objects) => return list(&objects.source),
+            ItemsSource::Csv(csv) => &csv.source,
+            ItemsSource::Json(json) => &json.source,
+            ItemsSource::Jsonl(jsonl) => &jsonl.source,
+            ItemsSource::Inventory(inventory) => &inventory.source,
+        };
+        let resource = match file {
+            SourceFile::S3 { bucket, key } => match open_param(bucket) {
+                Some(param) => format!("arn:aws:s3:::{}/*", placeholder(param)),
+                None => match source {
+                    // The files that the manifest names lie beside the folder that it is in.
+                    ItemsSource::Inventory(_) => {
+                        let report = key.rsplitn(3, '/').nth(2).map_or(String::new(), |folder| format!("{folder}/"));
+                        format!("arn:aws:s3:::{bucket}/{report}*")
+                    }
+                    _ => format!("arn:aws:s3:::{bucket}/{key}"),
+                },
+            },
+            // Refused before.
+            SourceFile::Path(_) | SourceFile::Stdin => String::new(),
+        };
+        Statement::allow("ReadItems", &["s3:GetObject"], vec![resource])
+    }
+}
+
+fn list(source: &Location) -> Statement {
+    let (bucket, prefix) = bucket_and_prefix(source).unwrap_or_default();
+    let condition = (!prefix.is_empty()).then(|| json!({ "StringLike": { "s3:prefix": [format!("{prefix}*")] } }));
+    Statement { condition, ..Statement::allow("ReadItems", &["s3:ListBucket"], vec![format!("arn:aws:s3:::{bucket}")]) }
+}
+
+/// Every object below a location.
+fn below(location: &Location) -> Option<String> {
+    bucket_and_prefix(location).map(|(bucket, prefix)| format!("arn:aws:s3:::{bucket}/{prefix}*"))
+}
+
+/// Secrets Manager adds six characters of its own to the name of a secret.
+fn secret(name: &str) -> String {
+    if name.starts_with("arn:") { name.to_string() } else { format!("arn:aws:secretsmanager:{HERE}:secret:{name}-??????") }
+}
+
+fn parameter(name: &str) -> String {
+    let name = name.trim_start_matches("ssm:").trim_start_matches('/');
+    format!("arn:aws:ssm:{HERE}:parameter/{name}")
+}
+
+fn policy(statement: Vec<Statement>) -> Value {
+    // Types without maps of their own cannot fail to be written.
+    serde_json::to_value(Policy { version: "2012-10-17", statement }).unwrap_or_default()
+}
