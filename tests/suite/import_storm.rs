@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -46,7 +46,10 @@ fn state(shop: &Shop) -> (String, String) {
 /// Imports that are killed at random, again and again until each is done, until so many kills have hit one that was at work.
 fn storm(make: fn() -> Shop, mode: &str, kills: u32, rows: usize) {
     let undisturbed = prepared(make(), mode, rows);
+    let begun = Instant::now();
     let items = undisturbed.stage.finished(0, &["run", "import.yaml", "--as", "a"])["items"].clone();
+    // On a busy machine everything takes longer, and so do those that are killed live.
+    let whole = begun.elapsed().as_millis() as u64;
     let expected = state(&undisturbed);
     let mut random = fastrand::Rng::with_seed(u64::from(kills));
     let (mut hit, mut rounds, mut in_the_middle) = (0, 0, 0);
@@ -54,7 +57,7 @@ fn storm(make: fn() -> Shop, mode: &str, kills: u32, rows: usize) {
         rounds += 1;
         let shop = prepared(make(), mode, rows);
         // How long they live at most is another length for every import: some are killed while they begin, some at their end.
-        let most = random.u64(60..600);
+        let most = random.u64(whole / 8..whole).max(10);
         let report: Value = loop {
             let running = shop.stage.spawn(&["run", "import.yaml", "--as", "a", "--json"]);
             if hit == kills {
@@ -196,7 +199,7 @@ mod import_postgres {
     #[ignore = "needs PostgreSQL"]
     fn an_import_that_is_killed_again_and_again_comes_out_the_same() {
         for mode in MODES {
-            storm(Shop::postgres, mode, 15, 20_000);
+            storm(Shop::postgres, mode, 10, 20_000);
         }
     }
 

@@ -90,6 +90,60 @@ fn triggers_that_raise(make: fn() -> Shop) {
     }
 }
 
+/// One row in twenty is refused, each for another reason: exactly those fail, with the reason, also where the database is asked for
+/// many of them at once.
+fn many_that_only_the_database_refuses(make: fn() -> Shop, may_look: bool) {
+    const ROWS: usize = 3_000;
+    for mode in ["append", "upsert"] {
+        let shop = make();
+        let mut rows = String::from("id,shop,n\n");
+        let mut expected = Vec::new();
+        for n in 0..ROWS {
+            let (id, shop, value, why) = match n % 60 {
+                7 => (n, 99, n, "oreign key"),
+                27 => (n, 1, 1_000_000 + n, "n_small"),
+                // Of two with the same code the first stays.
+                47 => (n, 1, n - 1, "nique"),
+                _ => (n, 1, n, ""),
+            };
+            rows.push_str(&format!("{id},{shop},{value}\n"));
+            if !why.is_empty() {
+                expected.push((n as u64, why));
+            }
+        }
+        shop.stage.write("rows.csv", rows);
+        shop.sql(
+            "CREATE TABLE shops (id integer PRIMARY KEY); INSERT INTO shops VALUES (1);
+             CREATE TABLE t (id integer PRIMARY KEY, shop integer REFERENCES shops, n integer UNIQUE, CONSTRAINT n_small CHECK (n < 1000000))",
+        );
+        let key = if mode == "append" { "" } else { "conflict_key: [id]\n" };
+        let job = format!("table: t\nmode: {mode}\n{key}columns: {{ id: integer, shop: integer, n: integer }}");
+        let settings = "batch: { max_items: 1000 }\nmax_concurrency: 1\ntolerated_failure: 10%\nstop: { if_first: 0 }";
+        shop.import(&job, settings);
+        if let (Some(url), false, "append") = (&shop.url, may_look, mode) {
+            let role = format!("blind_{:08x}", fastrand::u32(..));
+            shop.sql(&format!("CREATE ROLE {role} LOGIN; GRANT ALL ON SCHEMA public TO {role}; GRANT INSERT ON t TO {role}"));
+            shop.import_to(&url.replace("fanfold@", &format!("{role}@")), &job, settings);
+        }
+        let report = shop.stage.finished(0, &["run", "import.yaml", "--as", "a"]);
+        assert_eq!(report["items"]["failed"], expected.len(), "{mode}");
+        let lines = shop.stage.run(&["results", "a", "--failed"]).ended(0).lines();
+        for (line, (index, why)) in lines.iter().zip(&expected) {
+            let cause = line["cause"].as_str().unwrap_or_default();
+            let is_meant = cause.contains(why)
+                || *why == "oreign key" && cause.contains("FOREIGN KEY")
+                || *why == "nique" && cause.contains("UNIQUE");
+            assert!(
+                line["index"] == *index && line["error"] == "Database.Constraint" && is_meant,
+                "{mode}: {line}; expected {index} {why}"
+            );
+        }
+        let counted = shop.sql("SELECT count(*), count(DISTINCT n), max(n) FROM t");
+        assert_eq!(counted, format!("{0}|{0}|{1}", ROWS - expected.len(), ROWS - 1), "{mode}");
+        assert_eq!(shop.sql("SELECT count(*) FROM t WHERE id <> n"), "0", "{mode}");
+    }
+}
+
 /// A redrive writes what failed and nothing else, as often as it takes; a repaired file stands in for the rows of the source.
 fn redriven(make: fn() -> Shop, mode: &str) {
     let shop = make();
@@ -151,6 +205,10 @@ fn stopped(make: fn() -> Shop, mode: &str) {
             break;
         }
         stops += 1;
+        if stops == 4 {
+            shop.stage.finished(0, &["resume", "a"]);
+            break;
+        }
     }
     assert!(stops > 0, "{mode}: never stopped in the middle");
     is_whole(&shop, ROWS);
@@ -188,6 +246,11 @@ fn tables_that_change_in_sqlite() {
 #[test]
 fn triggers_that_raise_in_sqlite() {
     triggers_that_raise(Shop::sqlite);
+}
+
+#[test]
+fn many_that_only_sqlite_refuses() {
+    many_that_only_the_database_refuses(Shop::sqlite, true);
 }
 
 #[test]
@@ -318,6 +381,13 @@ mod import_postgres {
     #[ignore = "needs PostgreSQL"]
     fn triggers_that_raise_in_postgres() {
         triggers_that_raise(Shop::postgres);
+    }
+
+    #[test]
+    #[ignore = "needs PostgreSQL"]
+    fn many_that_only_postgres_refuses() {
+        many_that_only_the_database_refuses(Shop::postgres, true);
+        many_that_only_the_database_refuses(Shop::postgres, false);
     }
 
     #[test]

@@ -63,6 +63,9 @@ pub(super) trait Connection: Send {
     /// Begins a transaction in which constraints are checked at once.
     const BEGIN: &'static str;
 
+    /// What stands for the number of the row in the statements of [`Connection::each`].
+    const ROW: &'static str;
+
     /// What takes all rows out of a table, in front of its name.
     const EMPTY: &'static str;
 
@@ -71,6 +74,14 @@ pub(super) trait Connection: Send {
 
     /// The rows of a query, each value as text.
     fn query(&mut self, sql: &str) -> impl Future<Output = Result<Vec<Vec<Option<String>>>, DbError>> + Send;
+
+    /// Runs the statements of [`Connection::ROW`] for each of the rows that a query gives the numbers of, each undone for itself if
+    /// it is refused: those, with the reason. `None`: that is not to be had here, and nothing is changed.
+    fn each(
+        &mut self,
+        rows: &str,
+        statements: &[String],
+    ) -> impl Future<Output = Result<Option<Vec<(i64, String)>>, DbError>> + Send;
 
     /// Puts the rows into the table, or into the run's own one, inside of the transaction: those that it refuses with the reason,
     /// by their place among the rows, and all others.

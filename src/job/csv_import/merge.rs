@@ -18,6 +18,9 @@ use crate::outcome::{Failure, Outcome};
 /// Outcomes that are amended at once.
 const PAGE: usize = 50_000;
 
+/// Refused rows of a part before the others of it are put in one by one.
+const FEW: usize = 8;
+
 /// Rows that are put in together once some of them are refused.
 const PART: usize = 4096;
 
@@ -224,7 +227,24 @@ impl<C: Connection> Merge<'_, C> {
         refused: &mut Vec<(i64, String)>,
     ) -> Result<(), DbError> {
         let mut stride = Stride::over(part.len());
+        let (before, mut asked) = (refused.len(), false);
         while let Some(range) = stride.next() {
+            if refused.len() == before + FEW && !asked {
+                asked = true;
+                let rows = format!(
+                    "SELECT item FROM {items} WHERE item BETWEEN {} AND {} ORDER BY item",
+                    part[range.start],
+                    part[part.len() - 1]
+                );
+                let each = self.statements(&format!("s.fanfold_item = {}", C::ROW), was_merged);
+                if let Some(found) = self.connection.each(&rows, &each).await? {
+                    for (item, why) in found {
+                        self.refuse(item, round + 1, &why).await?;
+                        refused.push((item, why));
+                    }
+                    return Ok(());
+                }
+            }
             let (first, last) = (part[range.start], part[range.end - 1]);
             let between = format!("BETWEEN {first} AND {last}");
             // Said twice, so that whoever plans this sees that it is few of the staged rows.
@@ -286,21 +306,29 @@ impl<C: Connection> Merge<'_, C> {
     }
 
     async fn put_in(&mut self, which: &str, was_merged: bool) -> Result<(), DbError> {
+        for statement in self.statements(which, was_merged) {
+            self.connection.execute(&statement).await?;
+        }
+        Ok(())
+    }
+
+    /// What puts these staged rows in.
+    fn statements(&self, which: &str, was_merged: bool) -> Vec<String> {
         let Layout { stage, .. } = self.layout;
-        let own = format!("EXISTS (SELECT 1 FROM {stage} AS m WHERE m.fanfold_state = {MERGED} AND {})", self.same_key("m", "s"));
         match (self.plan.mode, self.layout.keys.is_empty()) {
-            (_, true) => self.insert(which, false).await,
-            (Mode::Upsert | Mode::Replace, false) => self.insert(which, true).await,
+            (_, true) => vec![self.insert(which, false)],
+            (Mode::Upsert | Mode::Replace, false) => vec![self.insert(which, true)],
             // `append` leaves the rows of others alone, and updates those that this run put in before a redrive.
             (Mode::Append, false) if was_merged => {
-                self.insert(&format!("{which} AND {own}"), true).await?;
-                self.insert(&format!("{which} AND NOT {own}"), false).await
+                let same = self.same_key("m", "s");
+                let own = format!("EXISTS (SELECT 1 FROM {stage} AS m WHERE m.fanfold_state = {MERGED} AND {same})");
+                vec![self.insert(&format!("{which} AND {own}"), true), self.insert(&format!("{which} AND NOT {own}"), false)]
             }
-            (Mode::Append, false) => self.insert(which, false).await,
+            (Mode::Append, false) => vec![self.insert(which, false)],
         }
     }
 
-    async fn insert(&mut self, which: &str, update: bool) -> Result<(), DbError> {
+    fn insert(&self, which: &str, update: bool) -> String {
         let Layout { table, stage, columns, key_columns, .. } = self.layout;
         let list = |prefix: &str| columns.iter().map(|column| format!("{prefix}{column}")).collect::<Vec<_>>().join(", ");
         let mut sql = format!(
@@ -317,7 +345,7 @@ impl<C: Connection> Merge<'_, C> {
             let action = if others.is_empty() { "NOTHING".to_string() } else { format!("UPDATE SET {}", others.join(", ")) };
             sql.push_str(&format!(" ON CONFLICT ({}) DO {action}", key_columns.join(", ")));
         }
-        self.connection.execute(&sql).await.map(drop)
+        sql
     }
 
     async fn refuse(&mut self, item: i64, round: u32, why: &str) -> Result<(), DbError> {

@@ -30,6 +30,8 @@ mod postgres;
 #[cfg(feature = "postgres")]
 mod postgres_connect;
 #[cfg(feature = "postgres")]
+mod postgres_each;
+#[cfg(feature = "postgres")]
 mod postgres_encode;
 #[cfg(feature = "postgres")]
 mod postgres_table;

@@ -8,6 +8,7 @@ use super::connection::{Connection, DbError, DbErrorKind};
 use super::layout::{Layout, LiveColumn};
 use super::plan::Plan;
 use super::postgres_connect::{Server, trouble};
+use super::postgres_each;
 use super::postgres_encode::PostgresEncoder;
 use super::postgres_table;
 use super::rows::Rows;
@@ -29,6 +30,19 @@ const NOTICE: &str = "SELECT set_config(name, v.value, false) FROM pg_settings J
                       ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3')) AS v (name, value) \
                       USING (name)";
 
+/// Rows that are refused before the others are looked at one by one, and how many others make that worth it.
+const FEW: usize = 8;
+const MANY: usize = 256;
+
+/// How rows get into the table one by one.
+#[derive(Debug, Clone)]
+struct Direct {
+    /// Makes a table of the connection's own, in which rows have a number from 1.
+    make: String,
+    copy: String,
+    insert: String,
+}
+
 /// A server of PostgreSQL.
 #[derive(Debug)]
 pub(super) struct Postgres {
@@ -40,6 +54,8 @@ pub(super) struct Postgres {
 pub(super) struct PostgresConnection {
     client: Client,
     copy: Option<Statement>,
+    /// How rows get into the table one by one, where they are not staged.
+    direct: Option<Direct>,
     /// What asks for the types of the columns that are written, and what it said when they were looked at.
     types: Option<(String, String)>,
     /// Waited for those before it, and keeps those behind it waiting.
@@ -66,7 +82,7 @@ impl Driver for Postgres {
 
     async fn connect(&self) -> Result<PostgresConnection, DbError> {
         let client = self.server.connect().await?;
-        let mut connection = PostgresConnection { client, copy: None, types: None, alone: false };
+        let mut connection = PostgresConnection { client, copy: None, direct: None, types: None, alone: false };
         let settings = format!("SET lock_timeout = '{WAIT}'; SET synchronous_commit = on; SET client_encoding = 'UTF8'");
         connection.execute(&settings).await?;
         // A server notices that nobody is there any more, also in the middle of a long statement. One that cannot is taken as it is.
@@ -102,6 +118,19 @@ impl Driver for Postgres {
             format!("COPY {} ({columns}) FROM STDIN BINARY", layout.table)
         };
         connection.types = layout.types.clone();
+        connection.direct = (!layout.staged).then(|| Direct {
+            make: format!(
+                "CREATE TEMPORARY TABLE fanfold_rows AS SELECT {columns} FROM {} WHERE false; \
+                 ALTER TABLE fanfold_rows ADD fanfold_row bigserial PRIMARY KEY",
+                layout.table
+            ),
+            copy: format!("COPY pg_temp.fanfold_rows ({columns}) FROM STDIN BINARY"),
+            insert: format!(
+                "INSERT INTO {} ({columns}) SELECT {columns} FROM pg_temp.fanfold_rows WHERE fanfold_row = {}",
+                layout.table,
+                postgres_each::ROW
+            ),
+        });
         connection.copy = Some(connection.client.prepare(&copy).await.map_err(|error| trouble(&error))?);
         Ok(())
     }
@@ -136,6 +165,11 @@ impl Driver for Postgres {
 impl Connection for PostgresConnection {
     const BEGIN: &'static str = "BEGIN; SET CONSTRAINTS ALL IMMEDIATE";
     const EMPTY: &'static str = "TRUNCATE TABLE";
+    const ROW: &'static str = postgres_each::ROW;
+
+    async fn each(&mut self, rows: &str, statements: &[String]) -> Result<Option<Vec<(i64, String)>>, DbError> {
+        postgres_each::each(self, rows, statements).await
+    }
 
     async fn execute(&mut self, sql: &str) -> Result<u64, DbError> {
         let messages = self.client.simple_query(sql).await.map_err(|error| trouble(&error))?;
@@ -161,8 +195,15 @@ impl Connection for PostgresConnection {
         let mut refused = Vec::new();
         let mut stride = Stride::over(rows.len());
         while let Some(range) = stride.next() {
+            if refused.len() == FEW && self.direct.is_some() && rows.len() - range.start > MANY {
+                if let Some(more) = self.load_each(rows, range.start).await? {
+                    refused.extend(more);
+                    break;
+                }
+                self.direct = None;
+            }
             self.execute("SAVEPOINT fanfold_rows").await?;
-            let error = match self.copy(rows.bytes(range.clone())).await {
+            let error = match self.copy(self.copy.as_ref(), rows.bytes(range.clone())).await {
                 Ok(()) => {
                     self.execute("RELEASE SAVEPOINT fanfold_rows").await?;
                     stride.taken(&range);
@@ -193,8 +234,32 @@ impl PostgresConnection {
         ))
     }
 
-    async fn copy(&self, rows: &[u8]) -> Result<(), DbError> {
-        let statement = self.copy.as_ref().ok_or_else(|| DbError::surroundings("the connection was not made ready"))?;
+    /// The rows from this one on, by way of a table of the connection's own. `None`: that is not to be had, and nothing is changed.
+    async fn load_each(&mut self, rows: &Rows, from: usize) -> Result<Option<Vec<(usize, String)>>, DbError> {
+        let Some(Direct { make, copy, insert }) = self.direct.clone() else { return Ok(None) };
+        self.execute("SAVEPOINT fanfold_direct").await?;
+        let back = "ROLLBACK TO SAVEPOINT fanfold_direct; RELEASE SAVEPOINT fanfold_direct";
+        let filled = match self.execute(&make).await {
+            Ok(_) => match self.client.prepare(&copy).await.map_err(|error| trouble(&error)) {
+                Ok(statement) => self.copy(Some(&statement), rows.bytes(from..rows.len())).await,
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        match filled {
+            Ok(()) => {}
+            Err(error) if error.kind == DbErrorKind::Transient => return Err(error),
+            Err(_) => return self.execute(back).await.map(|_| None),
+        }
+        let found = postgres_each::each(self, "SELECT fanfold_row FROM fanfold_rows ORDER BY fanfold_row", &[insert]).await?;
+        let Some(found) = found else { return self.execute(back).await.map(|_| None) };
+        self.execute("DROP TABLE fanfold_rows; RELEASE SAVEPOINT fanfold_direct").await?;
+        let place = |row: i64| usize::try_from(row - 1).map(|row| from + row).ok();
+        Ok(Some(found.into_iter().filter_map(|(row, why)| Some((place(row)?, why))).collect()))
+    }
+
+    async fn copy(&self, statement: Option<&Statement>, rows: &[u8]) -> Result<(), DbError> {
+        let statement = statement.ok_or_else(|| DbError::surroundings("the connection was not made ready"))?;
         let sink = self.client.copy_in::<_, Bytes>(statement).await.map_err(|error| trouble(&error))?;
         let mut sink = std::pin::pin!(sink);
         let sent = async {

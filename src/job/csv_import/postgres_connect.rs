@@ -9,7 +9,7 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Client, Config, Error, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::connection::DbError;
+use super::connection::{DbError, DbErrorKind};
 use crate::job::JobError;
 
 /// How long one try to connect may take.
@@ -114,18 +114,21 @@ pub(super) fn trouble(error: &Error) -> DbError {
     };
     let detail = said.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
     let text = format!("{}{detail}", said.message());
-    let code = said.code().code();
-    let mut told = match code {
-        "40001" | "40P01" | "55P03" | "57P01" | "57P02" | "57P03" | "57P05" | "53300" => DbError::transient(text),
-        _ if code.starts_with("08") => DbError::transient(text),
-        // What the server itself has to say of its state, of rights, and of what is not there: nothing of it changes with the row.
-        "54000" => DbError::row(text),
-        _ if OF_THE_SERVER.iter().any(|class| code.starts_with(class)) => DbError::surroundings(text),
-        // A value, a constraint, or whatever a trigger raises, under a code of its own.
-        _ => DbError::row(text),
-    };
+    let mut told = DbError { kind: kind_of(said.code().code()), text, row: None };
     told.row = said.where_().and_then(line).and_then(|line| line.checked_sub(1));
     told
+}
+
+/// What an error of this code means.
+pub(super) fn kind_of(code: &str) -> DbErrorKind {
+    match code {
+        "40001" | "40P01" | "55P03" | "57P01" | "57P02" | "57P03" | "57P05" | "53300" => DbErrorKind::Transient,
+        _ if code.starts_with("08") => DbErrorKind::Transient,
+        "54000" => DbErrorKind::Row,
+        _ if OF_THE_SERVER.iter().any(|class| code.starts_with(class)) => DbErrorKind::Surroundings,
+        // A value, a constraint, or whatever a trigger raises, under a code of its own.
+        _ => DbErrorKind::Row,
+    }
 }
 
 /// The row that `COPY t, line 57` names, from 1.

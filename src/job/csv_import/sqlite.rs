@@ -112,6 +112,12 @@ impl Driver for Sqlite {
 impl Connection for SqliteConnection {
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
     const EMPTY: &'static str = "DELETE FROM";
+    const ROW: &'static str = "?1";
+
+    /// Here every statement costs little, and nothing is to be gained.
+    async fn each(&mut self, _: &str, _: &[String]) -> Result<Option<Vec<(i64, String)>>, DbError> {
+        Ok(None)
+    }
 
     async fn execute(&mut self, sql: &str) -> Result<u64, DbError> {
         // A constraint may have undone the whole transaction by itself.
