@@ -1,6 +1,6 @@
 //! `csv_import`: rows into a table of a database, whole batches at a time, each row once, every bad row given back.
 //!
-//! What a batch writes and the note that it was written are one commit, in the database itself; see [`ranges`] for the rule.
+//! What a batch writes and the note that it was written are one commit, in the database itself.
 
 mod booleans;
 mod cell;
