@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::item::{Item, ItemKey};
+use crate::outcome::Outcome;
 use crate::row_block::RowBlock;
 
 /// Items handed to one child execution, in input order.
@@ -26,6 +27,8 @@ impl Batch {
 /// Rows of a table handed to one child execution, in input order: items that are no JSON as long as nobody asks.
 pub(crate) struct RowBatch {
     pub block: RowBlock,
+    /// Rows that need no worker, and how they ended.
+    pub unworked: Vec<(Item, Outcome)>,
     /// What the item with this index is called.
     pub key_of: Box<dyn Fn(u64) -> ItemKey + Send + Sync>,
     /// How often each redriven item was redriven; an item that is not here never was.

@@ -305,6 +305,8 @@ pub struct Setup {
     pub(crate) source: Option<Location>,
     pub(crate) storages: Storages,
     pub(crate) within: Within,
+    /// Items that succeeded in sessions before this one, while others are pending; else 0.
+    pub(crate) succeeded: u64,
     pub(crate) secrets: Arc<Secrets>,
     /// How requests are sent, if not over the network.
     pub(crate) wire: Option<Arc<dyn Wire>>,
@@ -355,6 +357,7 @@ impl Setup {
             source: None,
             storages: Storages::new("r"),
             within: Within::default(),
+            succeeded: 0,
             secrets: Arc::new(Secrets::new(Default::default())),
             wire: None,
         }

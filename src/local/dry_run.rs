@@ -75,6 +75,7 @@ pub async fn dry_run(workflow: &Workflow, bound: &Bound, jobs: &Jobs, first: usi
         source: settings.items.location().cloned(),
         storages: storages.clone(),
         within: workflow.within(),
+        succeeded: 0,
         secrets: Arc::new(Secrets::pretended(settings.secrets.keys().map(String::as_str))),
         wire: None,
     };

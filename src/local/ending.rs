@@ -9,8 +9,10 @@ use super::run::Run;
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
+use crate::item::ItemKey;
 use crate::job::{Amended, AnyJob, Ending, EndingPort, JobError};
 use crate::outcome::{ItemStatus, Outcome};
+use crate::reader::Selection;
 
 /// The fact that the job has not finished the run: from the first session on, and again from a redrive on.
 pub(super) const UNFINISHED: &str = "unfinished";
@@ -28,10 +30,15 @@ impl Run {
 
     /// Lets the job finish the run.
     pub(super) async fn finish(&mut self, job: &Arc<dyn AnyJob>, session: &Session) -> Result<()> {
-        let port =
-            Port { record: Mutex::new(Record::open(&self.folder.record_path())?), observer: Arc::clone(&session.observer) };
-        let ending =
-            Ending { counts: Mutex::new(self.record.counts()?), tolerance: self.bound.settings.tolerated_failure, port: &port };
+        let settings = &self.bound.settings;
+        let input = self.input()?.ok_or_else(|| Error::bug("a run without a list is at its end"))?;
+        let port = Port {
+            record: Mutex::new(Record::open(&self.folder.record_path())?),
+            observer: Arc::clone(&session.observer),
+            selection: Selection::new(&settings.items, &input, &self.bound.params),
+            hides: !settings.redact.is_empty(),
+        };
+        let ending = Ending { counts: Mutex::new(self.record.counts()?), tolerance: settings.tolerated_failure, port: &port };
         job.finish(&ending).await.map_err(|error| {
             Error::surroundings(format!("the end of the run: {}", error.cause()))
                 .hint("what is done stays; put it right, then resume")
@@ -43,15 +50,34 @@ impl Run {
 struct Port {
     record: Mutex<Record>,
     observer: Arc<dyn Observer>,
+    selection: Selection,
+    /// Whether there are values that nobody may see: a database's words may have them.
+    hides: bool,
+}
+
+impl Port {
+    fn show(&self, item: u64, name: Option<String>, outcome: Outcome, attempts: u32) {
+        let Outcome::Failed(mut failure) = outcome else { return };
+        if self.hides {
+            failure.cause = "`fanfold results --failed` says why".to_string();
+        }
+        let key = name.map_or_else(|| self.selection.position(item), ItemKey::Name);
+        self.observer.see(&Event::Item { key, outcome: Outcome::Failed(failure), attempts });
+    }
 }
 
 impl EndingPort for Port {
     fn amend(&self, outcomes: Vec<(u64, Outcome)>) -> Amended<'_> {
         Box::pin(async move {
             let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
-            let written =
-                record.write("be written", |db| outcomes.iter().try_for_each(|(item, outcome)| amend(db, *item, outcome)));
-            written.map_err(|error| JobError::surroundings(error.to_string()))
+            let written = record.write("be written", |db| {
+                outcomes.iter().map(|(item, outcome)| amend(db, *item, outcome)).collect::<rusqlite::Result<Vec<_>>>()
+            });
+            let known = written.map_err(|error| JobError::surroundings(error.to_string()))?;
+            for ((item, outcome), (attempts, name)) in outcomes.into_iter().zip(known) {
+                self.show(item, name, outcome, attempts);
+            }
+            Ok(())
         })
     }
 
@@ -72,8 +98,8 @@ impl EndingPort for Port {
     }
 }
 
-/// Over what is recorded of the item; its tries and redrives stay.
-fn amend(db: &Transaction<'_>, item: u64, outcome: &Outcome) -> rusqlite::Result<()> {
+/// Over what is recorded of the item; its tries and redrives stay. Gives the tries, and its name if it has one.
+fn amend(db: &Transaction<'_>, item: u64, outcome: &Outcome) -> rusqlite::Result<(u32, Option<String>)> {
     let known = {
         let mut statement = db.prepare_cached("SELECT attempts, redrive, key FROM outcomes WHERE item = ?1")?;
         let mut rows = statement.query([item as i64])?;
@@ -81,7 +107,8 @@ fn amend(db: &Transaction<'_>, item: u64, outcome: &Outcome) -> rusqlite::Result
     };
     // Without a row of its own it succeeded at the first try.
     let (attempts, redrive, key): (u32, u32, Option<String>) = known.unwrap_or((1, 0, None));
-    set_outcome(db, item, outcome, attempts, redrive, key.as_deref())
+    set_outcome(db, item, outcome, attempts, redrive, key.as_deref())?;
+    Ok((attempts, key))
 }
 
 #[cfg(test)]
@@ -95,8 +122,8 @@ mod tests {
         let mut record = Record::create(&folder.path().join("run.db")).unwrap();
         record.write("be written", |db| db.execute("INSERT INTO batches VALUES (0, 9, 0, 9, NULL)", [])).unwrap();
         for _ in 0..2 {
-            record.write("be written", |db| amend(db, 3, &Outcome::Skipped("later".into()))).unwrap();
-            record.write("be written", |db| amend(db, 4, &Outcome::Failed(Failure::new("A.B", "c")))).unwrap();
+            record.write("be written", |db| amend(db, 3, &Outcome::Skipped("later".into())).map(drop)).unwrap();
+            record.write("be written", |db| amend(db, 4, &Outcome::Failed(Failure::new("A.B", "c"))).map(drop)).unwrap();
         }
         let counts = record.counts().unwrap();
         assert_eq!((counts.succeeded, counts.skipped, counts.failed, counts.total), (7, 1, 1, 9));

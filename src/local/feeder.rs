@@ -73,7 +73,7 @@ impl Feeder {
         let suspects = suspects(&self.record)?;
         let rows =
             (self.takes_rows && self.wanted.is_all() && suspects.is_empty() && RowRanges::are_enough(&self.input, &self.ready))
-                .then(|| RowRanges::new(self.input.clone(), self.ready.clone(), Arc::clone(&redriven), Arc::clone(&self.desk)));
+                .then(|| RowRanges::new(self.input.clone(), self.ready.clone(), Arc::clone(&redriven)));
         let mut feeding = Feeding {
             redriven,
             rows: rows.map(Arc::new),

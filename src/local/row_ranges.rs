@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::desk::LocalDesk;
-use super::ready::Ready;
+use super::ready::{Found, Ready};
 use super::record::BatchRow;
 use super::session::join;
 use crate::batch::RowBatch;
 use crate::error::{Error, Result};
+use crate::item::Item;
 use crate::outcome::Outcome;
 use crate::reader::{OpenInput, Position, Rows};
 
@@ -27,7 +27,6 @@ pub(super) struct RowRanges {
     input: OpenInput,
     ready: Ready,
     redriven: Arc<HashMap<u64, u32>>,
-    desk: Arc<LocalDesk>,
     /// Readers that nobody uses just now.
     idle: Mutex<Vec<Rows>>,
     /// One permit for each range in memory.
@@ -39,18 +38,9 @@ pub(super) struct RowRanges {
 }
 
 impl RowRanges {
-    pub fn new(input: OpenInput, ready: Ready, redriven: Arc<HashMap<u64, u32>>, desk: Arc<LocalDesk>) -> Self {
+    pub fn new(input: OpenInput, ready: Ready, redriven: Arc<HashMap<u64, u32>>) -> Self {
         let cores = Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get));
-        Self {
-            input,
-            ready,
-            redriven,
-            desk,
-            idle: Mutex::default(),
-            room: Semaphore::new(AT_ONCE),
-            cores,
-            size: AtomicUsize::new(0),
-        }
+        Self { input, ready, redriven, idle: Mutex::default(), room: Semaphore::new(AT_ONCE), cores, size: AtomicUsize::new(0) }
     }
 
     /// Waits until there is room for a range, and reads it on another thread. What is given with it holds the room.
@@ -72,7 +62,7 @@ impl RowRanges {
         input.block(0, 0).is_some() && ready.selection.is_everything() && !ready.selection.has_named_keys()
     }
 
-    /// The rows of a range of which none has ended; those that need no worker end here.
+    /// The rows of a range of which none has ended.
     ///
     /// # Errors
     /// The input cannot be read, or has changed.
@@ -88,6 +78,7 @@ impl RowRanges {
             }
             None => self.input.parts(position)?,
         };
+        let mut unworked = Vec::new();
         for _ in 0..range.count {
             let Some(row) = rows.next()? else { return Err(super::feeder::short(range)) };
             let failure = match self.ready.too_large(&row) {
@@ -95,11 +86,8 @@ impl RowRanges {
                 None => row.add_to(&mut block).err(),
             };
             if let Some(failure) = failure {
-                let item = self.ready.look_at(&row);
-                let item = crate::item::Item { index: row.index, key: item.key, value: item.value };
-                if !self.desk.ended_unworked(&item, Outcome::Failed(failure)) {
-                    break;
-                }
+                let Found { key, value, ended } = self.ready.look_at(&row);
+                unworked.push((Item { index: row.index, key, value }, ended.unwrap_or(Outcome::Failed(failure))));
             }
         }
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(rows);
@@ -108,6 +96,6 @@ impl RowRanges {
         self.size.store(block.size(), Ordering::Relaxed);
         let selection = self.ready.selection.clone();
         let key_of = Box::new(move |index| selection.position(index));
-        Ok(RowBatch { block, key_of, redriven: Arc::clone(&self.redriven) })
+        Ok(RowBatch { block, unworked, key_of, redriven: Arc::clone(&self.redriven) })
     }
 }

@@ -16,7 +16,7 @@ use super::state::{Lock, RunFolder, StateFolder};
 use super::unknown::unknown_calls;
 use crate::error::{Error, Result};
 use crate::job::{JobKind, Jobs, Setup};
-use crate::outcome::RunStatus;
+use crate::outcome::{Counts, RunStatus};
 use crate::reader::Input;
 use crate::report::Report;
 use crate::secrets::{self, Secrets};
@@ -147,6 +147,7 @@ impl Run {
 
     pub(super) fn setup(&self) -> Result<Setup> {
         let scratch: Option<String> = self.record.fact("scratch")?;
+        let counts = if self.input()?.is_some() { self.record.counts()? } else { Counts::default() };
         Ok(Setup {
             workflow: self.workflow.name.as_str().into(),
             run: self.id().into(),
@@ -154,6 +155,7 @@ impl Run {
             source: self.bound.settings.items.location().cloned(),
             storages: Storages::new(scratch.as_deref().unwrap_or(self.id())),
             within: self.workflow.within(),
+            succeeded: if counts.pending > 0 { counts.succeeded } else { 0 },
             secrets: Arc::new(self.secrets()?),
             wire: None,
         })

@@ -221,7 +221,7 @@ impl Rows {
             match self.split.end(bytes) {
                 Some(end) if end <= limit => return Ok(Found { length: end, taken: end + 1, ..Found::default() }),
                 None if bytes.len() <= limit => {}
-                _ => return self.too_long(),
+                end => return self.too_long(end),
             }
             if !self.more()? {
                 if self.split.inside_quote() {
@@ -234,8 +234,9 @@ impl Rows {
     }
 
     /// A record that is too long ends at its first line break, quotes or not.
-    fn too_long(&mut self) -> Result<Found> {
-        let (length, state) = self.split.looked_at();
+    fn too_long(&mut self, end: Option<usize>) -> Result<Found> {
+        // At its own end it is in no quote: a later one that is in a quote there goes on otherwise.
+        let (length, state) = end.map_or_else(|| self.split.looked_at(), |end| (end, State::Outside));
         self.looked_at = (self.window.offset(), self.window.offset() + length as u64, state);
         let (mut looked, mut dropped) = (0, 0);
         loop {

@@ -187,6 +187,7 @@ pub(super) fn setup(workflow: &Workflow, bound: &Bound, wire: Arc<dyn Wire>) -> 
         source: bound.settings.items.location().cloned(),
         storages: Storages::new("rehearsal"),
         within: workflow.within(),
+        succeeded: 0,
         secrets: Arc::new(Secrets::new(pretended)),
         wire: Some(wire),
     }

@@ -31,6 +31,15 @@ impl Worker {
         if self.stop.is_cancelled() {
             return;
         }
+        self.work_rows(batch, desk).await;
+        // Behind the others, so that "the first to end" are no rows that were only read first.
+        for (item, outcome) in &batch.unworked {
+            let ended = Ended { outcome: outcome.clone(), attempts: 0, stops_lane: false };
+            tell(desk, item, ended, self.repeat).await;
+        }
+    }
+
+    async fn work_rows(&self, batch: &RowBatch, desk: &dyn RowDesk) {
         let mut left: Vec<u32> = (0..u32::try_from(batch.block.len()).unwrap_or(u32::MAX)).collect();
         let mut waits = Waits::new(&self.settings.retry);
         let mut number = 0;

@@ -87,6 +87,7 @@ impl Trial {
             source: None,
             storages: Storages::new("trial"),
             within: Within::default(),
+            succeeded: 0,
             secrets: Arc::new(crate::secrets::Secrets::new(Default::default())),
             wire: None,
         };

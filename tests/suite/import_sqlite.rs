@@ -267,6 +267,7 @@ fn a_table_is_replaced_in_one_moment_or_not_at_all() {
     // One row is bad and the table refuses another: more than is tolerated.
     let done = stage.run(&["run", "import.yaml", "--as", "a"]).ended(1);
     assert!(done.err.contains("`t` was not replaced: 2 of 4 items failed"), "{}", done.err);
+    assert!(done.err.contains("failed: rows.csv#2: Database.Constraint: "), "{}", done.err);
     assert_eq!(stage.sql("SELECT key FROM t"), [[text("old")]]);
     stage.import("table: t\nmode: replace\ncolumns: { key: text, n: { type: integer, value: \"{{ 3 if item.n == 'bad' else item.n }}\" } }", "tolerated_failure: 1");
     let report = stage.finished(0, &["redrive", "a", "--accept"]);
@@ -330,6 +331,51 @@ fn a_pause_and_a_copy_of_the_state_folder_change_nothing() {
     // A run of the same name of another state folder is another run.
     stage.finished(0, &["run", "import.yaml", "--as", "a", "--state-dir", "elsewhere"]);
     assert_eq!(stage.number("SELECT count(*) FROM t"), 1000);
+}
+
+#[test]
+fn what_a_run_has_written_into_is_not_made_anew_when_it_is_gone() {
+    for (job, stage_name) in [
+        ("mode: append", None),
+        ("mode: upsert\nconflict_key: [id]", Some("fanfold_stage_")),
+        ("mode: replace", Some("fanfold_stage_")),
+    ] {
+        let stage = Stage::new();
+        many(&stage, 300);
+        stage
+            .import(&format!("table: t\ncreate_table: true\n{job}\ncolumns: {{ id: integer, name: text, amount: decimal }}"), "");
+        stage.json(3, &["run", "import.yaml", "--as", "a", "--limit", "120"]);
+        let kept = std::fs::read(stage.path("shop.db")).unwrap();
+        // An older copy, which knows nothing of the run.
+        std::fs::remove_file(stage.path("shop.db")).unwrap();
+        stage.shop().execute_batch("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, amount TEXT)").unwrap();
+        let done = stage.run(&["resume", "a"]).ended(4);
+        let told = match stage_name {
+            Some(_) => "is gone, which 120 rows of this run were written into; put it back as it was, or begin a new run",
+            None => {
+                "120 rows of this run were written, and this database knows of 0: it is another one, or an older copy; put it back"
+            }
+        };
+        assert!(done.err.contains(told), "{job}: {}", done.err);
+        std::fs::remove_file(stage.path("shop.db")).unwrap();
+        let done = stage.run(&["resume", "a"]).ended(4);
+        assert!(done.err.contains("the table `t` is gone, which 120 rows"), "{job}: {}", done.err);
+        // Only the table, or only what is kept beside it.
+        std::fs::write(stage.path("shop.db"), &kept).unwrap();
+        let name = stage.tables().into_iter().find(|name| name.starts_with(stage_name.unwrap_or("t"))).unwrap();
+        stage.shop().execute_batch(&format!("DROP TABLE {name}")).unwrap();
+        let done = stage.run(&["resume", "a"]).ended(4);
+        assert!(done.err.contains(&format!("the table `{name}` is gone")), "{job}: {}", done.err);
+        // Nothing was lost by it.
+        std::fs::write(stage.path("shop.db"), &kept).unwrap();
+        let report = stage.finished(0, &["resume", "a"]);
+        assert_eq!(report["items"]["failed"], 0, "{job}");
+        assert_eq!(
+            stage.number("SELECT count(*) FROM t"),
+            if job == "mode: upsert\nconflict_key: [id]" { 180 } else { 300 },
+            "{job}"
+        );
+    }
 }
 
 #[test]

@@ -49,6 +49,11 @@ impl NumberFormat {
             Some((whole, fraction)) => (whole, Some(fraction)),
             None => (text, None),
         };
+        // A point is in front of a fraction in no other format but its own: `1.250` is 1250 to whoever writes `1,5`.
+        let is_stray = |byte: u8| byte == b'.' && self.thousands != Some(b'.');
+        if self.point != b'.' && (whole.bytes().any(is_stray) || fraction.is_some_and(|fraction| fraction.contains('.'))) {
+            return None;
+        }
         let mut plain = String::with_capacity(text.len());
         match self.thousands.map(char::from).filter(|sign| whole.contains(*sign)) {
             Some(sign) => {
@@ -258,6 +263,7 @@ mod tests {
         assert_eq!(read("1.234,56", "5,5").as_deref(), Some("5.5"));
         assert_eq!(read("1,234.56", "1,5"), None);
         assert_eq!(read("1.234,56", "1.5"), None);
+        assert_eq!((read("1234,56", "1.250"), read("1 234,56", "1.250"), read("1234,56", "1,2.5")), (None, None, None));
         assert_eq!(read("1 234,56", "12 345").as_deref(), Some("12345"));
         assert!(NumberFormat::of("1.5").is_none());
     }

@@ -15,6 +15,23 @@ use super::transaction;
 use super::writer::{BETWEEN, PATIENCE, Writers, away};
 use crate::job::{Ending, JobError, JobErrorKind};
 
+/// What to do about a database that is not what it was.
+const BACK: &str = "put it back as it was, or begin a new run";
+
+/// Whether the tables that a session before this one wrote into are there. They are not made again: what was in them would be missing.
+async fn check_there<D: Driver>(driver: &D, connection: &mut D::Connection, plan: &Plan) -> Result<(), DbError> {
+    let stage = plan.staged().then(|| plan.stage_name());
+    for table in [Some(plan.table.as_str()), stage.as_deref()].into_iter().flatten() {
+        if driver.look(connection, plan.schema.as_deref(), table).await?.is_empty() {
+            return Err(DbError::surroundings(format!(
+                "the table `{table}` is gone, which {} rows of this run were written into; {BACK}",
+                plan.before
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// An open target.
 pub(super) struct Opened<D: Driver> {
     driver: Arc<D>,
@@ -33,9 +50,19 @@ impl<D: Driver> Opened<D> {
     pub async fn open(driver: D, plan: Arc<Plan>) -> Result<Self, DbError> {
         let mut connection = driver.connect().await?;
         driver.take_over(&mut connection, &plan).await?;
+        if plan.before > 0 {
+            check_there(&driver, &mut connection, &plan).await?;
+        }
         let (layout, encoder) = driver.lay_out(&mut connection, &plan).await?;
         driver.ready(&mut connection, &layout, 0).await?;
         let written = transaction::notes(&mut connection, &layout, "").await?;
+        if written.count() < plan.before {
+            return Err(DbError::surroundings(format!(
+                "{} rows of this run were written, and this database knows of {}: it is another one, or an older copy; {BACK}",
+                plan.before,
+                written.count()
+            )));
+        }
         let driver = Arc::new(driver);
         let writers = Writers::start(&driver, connection, &layout)?;
         Ok(Self { driver, plan, layout, encoder, written, writers })

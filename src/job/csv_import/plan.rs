@@ -16,10 +16,12 @@ pub(super) struct Plan {
     pub key: Vec<usize>,
     pub mode: Mode,
     pub create_table: bool,
+    /// Items that were written in sessions before this one, while others are pending; else 0.
+    pub before: u64,
 }
 
 impl Plan {
-    pub fn new(config: &CsvImportConfig, run: &str) -> Result<Self, ConfigError> {
+    pub fn new(config: &CsvImportConfig, run: &str, before: u64) -> Result<Self, ConfigError> {
         let (schema, table) = table_parts(&config.table).map_err(|detail| ConfigError::new("table", detail))?;
         let columns: Vec<Column> =
             config.columns.0.iter().map(|(name, setting)| Column::new(name, setting)).collect::<Result<_, _>>()?;
@@ -32,6 +34,7 @@ impl Plan {
             columns,
             mode: config.mode,
             create_table: config.create_table,
+            before,
         })
     }
 

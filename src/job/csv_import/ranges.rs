@@ -69,6 +69,11 @@ impl Ranges {
         }
     }
 
+    /// How many items they are.
+    pub fn count(&self) -> u64 {
+        self.0.iter().map(|(first, last)| last - first + 1).sum()
+    }
+
     /// Whether the item is in it.
     pub fn has(&self, item: u64) -> bool {
         self.range_of(item).is_some()
@@ -140,6 +145,7 @@ mod tests {
             assert!((0..80).all(|item| ranges.has(item) == set.contains(&item)), "{ranges} {set:?}");
             assert_eq!(Ranges::parse(&ranges.to_string()), ranges);
             assert_eq!(set.iter().copied().collect::<Ranges>(), ranges);
+            assert_eq!(ranges.count(), set.len() as u64);
             assert_eq!(ranges.span(), set.first().copied().zip(set.last().copied()));
         }
         assert_eq!([0, 1, 2, 4, 9].into_iter().collect::<Ranges>().to_string(), "0-2,4,9");

@@ -28,6 +28,7 @@ pub fn setup() -> Setup {
         source: None,
         storages: Storages::new("stage"),
         within: Within::default(),
+        succeeded: 0,
         secrets: Arc::new(Secrets::new(BTreeMap::from(secrets))),
         wire: None,
     }

@@ -42,6 +42,7 @@ impl Stage {
             source: source.map(|name| Location::Folder(self.path(name))),
             storages: Storages::new("1"),
             within: Within::default(),
+            succeeded: 0,
             secrets: Arc::new(crate::secrets::Secrets::new(Default::default())),
             wire: None,
         }
