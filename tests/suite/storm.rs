@@ -197,8 +197,13 @@ job:
         for (request, times) in repeats(&log) {
             assert!(times <= self.kills, "{context}: {request} came {times} times more, after {} kills", self.kills);
         }
-        let more: usize = repeats(&log).values().sum();
-        assert!(more <= self.kills * AT_ONCE, "{context}: {more} calls were repeated, after {} kills", self.kills);
+        // A call with an effect is sent once the answer before it is durable. One without is not: where the disk is slow, a chain that is
+        // killed then repeats what it asked last as well.
+        for asks in [true, false] {
+            let of_kind = repeats(&log).into_iter().filter(|(request, _)| request.starts_with("GET ") == asks);
+            let more: usize = of_kind.map(|(_, times)| times).sum();
+            assert!(more <= self.kills * AT_ONCE, "{context}: {more} calls were repeated, after {} kills", self.kills);
+        }
     }
 
     /// In each lane the first arrivals of the orders are in the order of the input.
