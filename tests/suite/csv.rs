@@ -446,3 +446,48 @@ async fn a_file_that_is_cut_off_is_never_silently_short() {
     let mut rows = input.open(&stage.run_dir()).unwrap().rows(Position { index: 2, offset: 39 }).unwrap();
     assert_eq!(rows.next().unwrap().unwrap().value(), Ok(whole[2].clone()));
 }
+
+#[tokio::test]
+async fn rows_are_the_same_wherever_a_reader_begins() {
+    let stage = Stage::new();
+    let mut random = fastrand::Rng::with_seed(17);
+    let pieces = [
+        "1,a",
+        "2,\"x\ny\"",
+        "3,\"open",
+        "\"4\",\"b\nc\"",
+        "5,\"q\"\"\nr\"",
+        "6,plain text of some length",
+        "\"7",
+        "8\",\\\"z\\",
+    ];
+    let mut too_long = 0;
+    for round in 0..200 {
+        let rows: Vec<&str> = (0..random.usize(3..40)).map(|_| random.choice(pieces).unwrap()).collect();
+        // No quote is open at the end.
+        let text = format!("n,text\n{}\n{}", rows.join("\n"), "0,end of it\n".repeat(30));
+        stage.write("a.csv", text);
+        let strict = round % 2 == 0;
+        let items = json!({ "csv": { "source": "$/a.csv", "strict": strict, "max_row_bytes": "60B" } });
+        let Ok(input) = stage.freeze(items).await else { continue };
+        let open = input.open(&stage.run_dir()).unwrap();
+        let mut rows = open.rows(Position::START).unwrap();
+        let (mut all, mut positions) = (Vec::new(), Vec::new());
+        loop {
+            let before = rows.position();
+            let Some(row) = rows.next().unwrap() else { break };
+            positions.extend([(row.index, before), (row.index, row.position())]);
+            all.push(row.value());
+        }
+        too_long += all.iter().filter(|row| row.as_ref().is_err_and(|why| why.cause.contains("does not end within"))).count();
+        for (index, position) in positions {
+            let mut again = open.rows(position).unwrap();
+            for (n, expected) in all.iter().enumerate().skip(index as usize) {
+                let row = again.next().unwrap().unwrap();
+                assert_eq!((row.index, &row.value()), (n as u64, expected), "round {round} from {position:?}");
+            }
+            assert!(again.next().unwrap().is_none());
+        }
+    }
+    assert!(too_long > 40, "{too_long}");
+}

@@ -379,6 +379,19 @@ fn what_a_run_has_written_into_is_not_made_anew_when_it_is_gone() {
 }
 
 #[test]
+fn bad_rows_that_are_read_before_good_ones_are_written_stop_nothing() {
+    let stage = Stage::new();
+    let row = |n: usize| if n % 50 == 1 { format!("{n},a,1,too much\n") } else { format!("{n},a,1\n") };
+    stage.write("rows.csv", format!("id,name,amount\n{}", (0..5000).map(row).collect::<String>()));
+    stage.import(
+        "table: t\ncreate_table: true\ncolumns: { id: integer, name: text, amount: decimal }",
+        "tolerated_failure: 5%\nbatch: { max_items: 100 }\nmax_concurrency: 32",
+    );
+    let report = stage.finished(0, &["run", "import.yaml", "--as", "a"]);
+    assert_eq!((&report["items"]["succeeded"], &report["items"]["failed"]), (&json!(4900), &json!(100)));
+}
+
+#[test]
 fn the_products_are_imported_by_the_workflow_that_is_shown() {
     let stage = crate::workflows::stage();
     for _ in 0..2 {
