@@ -121,3 +121,21 @@ pub fn workflow(name: &str, database: &str, job: &str, settings: &str) -> String
          job:\n  csv_import:\n    database: \"{database}\"\n{job}"
     )
 }
+
+/// 400 sales, `id,shop,cents,late`, of which those from 7 to 13 are bad, each in its own way; the last has too many cents.
+pub fn sales(too_many: &str) -> String {
+    let mut rows = String::from("id,shop,cents,late\n");
+    for n in 0..400 {
+        rows.push_str(&match n {
+            7 => "7,,1,1\n".to_string(),
+            8 => "8,1,twelve,1\n".to_string(),
+            9 => "9,2,1,1\n".to_string(),
+            10 => "10,1,-1,1\n".to_string(),
+            11 => "1,1,1,1\n".to_string(),
+            12 => "12,1,1,5\n".to_string(),
+            13 => format!("13,1,{too_many},1\n"),
+            n => format!("{n},1,1,1\n"),
+        });
+    }
+    rows
+}

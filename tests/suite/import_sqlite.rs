@@ -140,19 +140,7 @@ fn only_the_bad_rows_fail_each_with_its_reason() {
              late INTEGER REFERENCES shops DEFERRABLE INITIALLY DEFERRED);",
         )
         .unwrap();
-    let mut rows = String::from("id,shop,cents,late\n");
-    for n in 0..400 {
-        rows.push_str(&match n {
-            7 => "7,,1,1\n".to_string(),
-            8 => "8,1,twelve,1\n".to_string(),
-            9 => "9,2,1,1\n".to_string(),
-            10 => "10,1,-1,1\n".to_string(),
-            11 => "1,1,1,1\n".to_string(),
-            12 => "12,1,1,5\n".to_string(),
-            13 => "13,1,9223372036854775808,1\n".to_string(),
-            n => format!("{n},1,1,1\n"),
-        });
-    }
+    let rows = crate::import_shop::sales("9223372036854775808");
     stage.write("rows.csv", rows);
     for max_items in [1, 7, 400] {
         stage.shop().execute_batch("DELETE FROM sales").unwrap();
