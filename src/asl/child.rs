@@ -126,6 +126,7 @@ pub(super) fn child(names: &Names, kind: ExecutionType) -> States {
             names.ask_again,
             State::Pass(Pass {
                 comment: "The next worker does what has no outcome yet.",
+                input_path: None,
                 result: None,
                 parameters: Some(json!({ "again.$": format!("States.MathAdd({again}, 1)") })),
                 result_path: Some("$.BatchInput.asked"),

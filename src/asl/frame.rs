@@ -8,7 +8,7 @@ use super::machine::{MAP, REDRIVEN, RESULTS, WORKER};
 
 /// What an execution begins with: its params, and the run that it works on. An execution without `resume` and `redrive` is a run of its own,
 /// and gives it its name.
-pub(super) fn begin(workflow: &str, known: Object<String, Value>) -> Vec<(&'static str, State)> {
+pub(super) fn begin(workflow: &str, known: Object<String, Value>, batch: Batch) -> Vec<(&'static str, State)> {
     let is_there = |variable, next| ChoiceRule { variable, test: Test::IsPresent(true), next };
     let work = |run: &str, mut more: Value| {
         let mut work = json!({
@@ -24,8 +24,14 @@ pub(super) fn begin(workflow: &str, known: Object<String, Value>) -> Vec<(&'stat
         }
         Some(work)
     };
-    let pass =
-        |comment, result, parameters, result_path, next| State::Pass(Pass { comment, result, parameters, result_path, next });
+    let pass = |comment, result, parameters, result_path, next| {
+        State::Pass(Pass { comment, input_path: None, result, parameters, result_path, next })
+    };
+    // As many as the workflow says, unless the redrive says otherwise.
+    let usual = match batch {
+        Batch::Of(most) => Pass { result: Some(most.into()), ..usual_batch() },
+        Batch::By(path) => Pass { input_path: Some(path), ..usual_batch() },
+    };
     vec![
         (
             "Defaults",
@@ -64,12 +70,44 @@ pub(super) fn begin(workflow: &str, known: Object<String, Value>) -> Vec<(&'stat
             pass(
                 "Items that are named, and no others.",
                 None,
-                work("$.redrive.run", json!({ "round.$": "$.redrive.round", "items.$": "$.redrive.items" })),
+                work(
+                    "$.redrive.run",
+                    json!({ "round.$": "$.redrive.round", "items.$": "$.redrive.items", "redrive.$": "$.redrive" }),
+                ),
                 None,
-                REDRIVEN,
+                "Batch size",
             ),
         ),
+        (
+            "Batch size",
+            State::Choice(Choice {
+                comment: "A redrive may have batches of its own size.",
+                choices: vec![is_there(REDRIVE_BATCH, REDRIVEN)],
+                default: "As usual",
+            }),
+        ),
+        ("As usual", State::Pass(usual)),
     ]
+}
+
+/// The most items of a batch: a number, or the path in the execution's input where it is.
+pub(super) enum Batch {
+    Of(u32),
+    By(String),
+}
+
+/// Where a redrive has the most items of its batches.
+pub(super) const REDRIVE_BATCH: &str = "$.redrive.batch";
+
+fn usual_batch() -> Pass {
+    Pass {
+        comment: "Batches as the workflow has them.",
+        input_path: None,
+        result: None,
+        parameters: None,
+        result_path: Some(REDRIVE_BATCH),
+        next: REDRIVEN,
+    }
 }
 
 /// What comes behind the maps: the gate, and how the execution ends by its verdict.

@@ -7,7 +7,7 @@ use serde_json::{Map as Object, Value, json};
 use super::child::{OF_MAP, OF_REDRIVEN, child};
 use super::children::Children;
 use super::definition::{Definition, ItemBatcher, ItemProcessor, Map, ObjectName, ProcessorConfig, ResultWriter, State, States};
-use super::frame::{begin, end};
+use super::frame::{Batch, REDRIVE_BATCH, begin, end};
 use super::given::{Given, only_param};
 use super::item_reader::{item_reader, items_of_a_redrive, source_param};
 use super::policy;
@@ -24,6 +24,9 @@ pub(super) const RESULTS: &str = "${ResultsBucket}";
 
 /// What of the 256 KiB of a child's input is left free: the worker is told which child asks, and how often it was asked.
 const RESERVED_BYTES: u64 = 2048;
+
+/// More items than this are never in 254 KiB.
+const MOST_BY_BYTES: u32 = 20_000;
 
 /// The maps: one over the source, one over the items of a redrive. The name of the state is also the label of its map run, a part of the
 /// names of the child executions.
@@ -179,9 +182,15 @@ fn definition(workflow: &Workflow, given: &Given, children: &Children, known: Ob
         Some(description) => format!("{}: {description} Made by fanfold {}.", workflow.name, env!("CARGO_PKG_VERSION")),
         None => format!("{}. Made by fanfold {}.", workflow.name, env!("CARGO_PKG_VERSION")),
     };
-    let mut states = begin(&workflow.name, known);
-    states.push((MAP, State::Map(Box::new(map(workflow, given, children)))));
-    states.push((REDRIVEN, State::Map(Box::new(redriven(workflow, given, children)))));
+    let map = map(workflow, given, children);
+    let batch = match (&map.item_batcher.max_items_per_batch_path, map.item_batcher.max_items_per_batch) {
+        (Some(path), _) => Batch::By(path.clone()),
+        (None, most) => Batch::Of(most.unwrap_or(MOST_BY_BYTES)),
+    };
+    let mut states = begin(&workflow.name, known, batch);
+    let redriven = redriven(map.clone(), children);
+    states.push((MAP, State::Map(Box::new(map))));
+    states.push((REDRIVEN, State::Map(Box::new(redriven))));
     states.extend(end());
     Definition { comment, start_at: "Defaults", states: States(states) }
 }
@@ -231,13 +240,17 @@ fn map(workflow: &Workflow, given: &Given, children: &Children) -> Map {
 }
 
 /// The same over the items of a redrive, which have kept their indexes.
-fn redriven(workflow: &Workflow, given: &Given, children: &Children) -> Map {
-    let map = map(workflow, given, children);
+fn redriven(map: Map, children: &Children) -> Map {
     Map {
         comment: "The items of a redrive, one a line; otherwise as the other map.".to_string(),
         label: REDRIVEN,
         item_reader: items_of_a_redrive(),
         item_selector: json!({ "index.$": "$$.Map.Item.Value.index", "value.$": "$$.Map.Item.Value.value" }),
+        item_batcher: ItemBatcher {
+            max_items_per_batch: None,
+            max_items_per_batch_path: Some(REDRIVE_BATCH.to_string()),
+            ..map.item_batcher
+        },
         item_processor: ItemProcessor {
             start_at: OF_REDRIVEN.work,
             states: child(&OF_REDRIVEN, children.kind),

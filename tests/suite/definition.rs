@@ -160,7 +160,9 @@ fn settings_of_the_map_come_from_the_workflow_or_from_the_execution() {
         );
         let definition = machine(&text).definition();
         assert_eq!(check(&definition.to_string(), "w.json"), [], "{settings}");
-        definition["States"]["Map"].clone()
+        let mut map = definition["States"]["Map"].clone();
+        map["As usual"] = definition["States"]["As usual"].clone();
+        map
     };
     let fixed = map("max_concurrency: 9\nbatch: { max_items: 3, max_bytes: 64KiB }\n");
     assert_eq!((&fixed["MaxConcurrency"], &fixed["ItemBatcher"]["MaxItemsPerBatch"]), (&json!(9), &json!(3)));
@@ -168,6 +170,7 @@ fn settings_of_the_map_come_from_the_workflow_or_from_the_execution() {
     let given = map("max_concurrency: \"{{ params.n }}\"\nbatch: { max_items: \"{{ params.m }}\" }\n");
     assert_eq!((&given["MaxConcurrency"], &given["MaxConcurrencyPath"]), (&Value::Null, &json!("$.params.n")));
     assert_eq!(given["ItemBatcher"]["MaxItemsPerBatchPath"], "$.params.m");
+    assert_eq!((&given["As usual"]["InputPath"], &given["As usual"]["Result"]), (&json!("$.params.m"), &Value::Null));
     // Something is left for what the worker is told of its child.
     assert_eq!(given["ItemBatcher"]["MaxInputBytesPerBatch"], 262_144 - 2048);
 }
@@ -263,7 +266,7 @@ fn an_execution_begins_a_run_goes_on_with_one_or_does_items_of_one_again() {
     for (state, run, round, next) in [
         ("Begin", "$$.Execution.Name", json!(0), "Map"),
         ("Resume", "$.resume.run", json!(0), "Map"),
-        ("Redrive", "$.redrive.run", Value::Null, "Redriven"),
+        ("Redrive", "$.redrive.run", Value::Null, "Batch size"),
     ] {
         let work = &states[state]["Parameters"];
         assert_eq!((&work["run.$"], &work["round"], &states[state]["Next"]), (&json!(run), &round, &json!(next)));
@@ -286,7 +289,12 @@ fn an_execution_begins_a_run_goes_on_with_one_or_does_items_of_one_again() {
         "items keep their index"
     );
     assert_eq!(redriven["Label"], "Redriven");
-    for field in ["ItemBatcher", "MaxConcurrency", "ToleratedFailurePercentage", "ResultWriter", "ResultPath", "Next"] {
+    let batcher = |map: &Value| (map["ItemBatcher"]["BatchInput"].clone(), map["ItemBatcher"]["MaxInputBytesPerBatch"].clone());
+    assert_eq!(batcher(map), batcher(redriven));
+    // It may say how many items a batch has.
+    assert_eq!(redriven["ItemBatcher"]["MaxItemsPerBatchPath"], "$.redrive.batch");
+    assert_eq!((&states["As usual"]["Result"], &states["As usual"]["ResultPath"]), (&json!(100), &json!("$.redrive.batch")));
+    for field in ["MaxConcurrency", "ToleratedFailurePercentage", "ResultWriter", "ResultPath", "Next"] {
         assert_eq!(map[field], redriven[field], "{field}");
     }
     assert_eq!(map["ResultWriter"]["Parameters"]["Prefix.$"], "States.Format('{}map', $.results.prefix)");
