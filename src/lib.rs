@@ -31,6 +31,7 @@
 //! - `worker`: attempts, waits, steps, deadlines; behind [`Trial`] for testing a job
 //! - [`workflow`]: the YAML file
 //! - [`asl`]: a workflow as AWS runs it, and the rules of its language
+//! - `aws`: putting a workflow there, starting and watching its runs
 //! - `lanes`: which items come one after another
 //! - [`local`]: runs on this machine and their record
 //! - `rehearsal`: a workflow's own tests, in virtual time
@@ -61,6 +62,8 @@
 #![cfg_attr(not(feature = "http"), allow(dead_code, reason = "what only `http_chain` uses is there without it as well"))]
 
 pub mod asl;
+#[cfg(feature = "aws")]
+mod aws;
 mod batch;
 mod call;
 mod cli;
