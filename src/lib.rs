@@ -32,6 +32,7 @@
 //! - [`workflow`]: the YAML file
 //! - [`asl`]: a workflow as AWS runs it, and the rules of its language
 //! - `aws`: putting a workflow there, starting and watching its runs
+//! - `bucket`: what workers on AWS leave in S3, and how it is put together
 //! - `lanes`: which items come one after another
 //! - [`local`]: runs on this machine and their record
 //! - `rehearsal`: a workflow's own tests, in virtual time
@@ -65,6 +66,8 @@ pub mod asl;
 #[cfg(feature = "aws")]
 mod aws;
 mod batch;
+#[cfg(any(feature = "lambda", feature = "aws"))]
+mod bucket;
 mod call;
 mod cli;
 mod crash;
