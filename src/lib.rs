@@ -106,7 +106,7 @@ use std::process::ExitCode;
 pub use batch::Batch;
 pub use call::{Answer, NoAnswer};
 pub use error::{Error, ErrorKind, Place, Result};
-pub use event::{Event, Observer, Progress, Unobserved, Waiting};
+pub use event::{Event, Executions, Observer, Progress, Unobserved, Waiting};
 pub use expression::Setting;
 pub use item::{Item, ItemKey};
 pub use job::{Attempt, ConfigError, Ending, Fleet, Job, JobError, Jobs, Keys, Repeat, RowsAttempt, Setup, Within, Work};

@@ -6,6 +6,12 @@
 #![allow(dead_code, unused_imports, reason = "while the room is being built")]
 
 mod clients;
+mod deployment;
+mod execution;
+mod map_run;
+mod stack;
 mod trouble;
 
 pub(crate) use clients::Clients;
+pub(crate) use deployment::Deployment;
+pub(crate) use stack::{Deployed, stack_name};

@@ -13,6 +13,36 @@ pub(super) fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -
     }
 }
 
+/// What was asked for and not answered, and whether it may be answered a little later.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub error: Error,
+    /// Too many requests, no network, trouble of AWS's own: it passes.
+    pub passes: bool,
+}
+
+impl Asked {
+    pub fn of<E>(doing: impl std::fmt::Display, error: &SdkError<E, HttpResponse>) -> Self
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
+        let passes = match error {
+            SdkError::ServiceError(answer) => {
+                is_throttle(answer.err().code().unwrap_or_default()) || matches!(answer.raw().status().as_u16(), 429 | 500..)
+            }
+            SdkError::ConstructionFailure(_) => false,
+            _ => true,
+        };
+        Self { error: trouble(doing, error), passes }
+    }
+}
+
+impl From<Asked> for Error {
+    fn from(asked: Asked) -> Self {
+        asked.error
+    }
+}
+
 /// An error of any AWS service: `doing` is what was asked for, such as ``the execution cannot be started``.
 pub(super) fn trouble<E>(doing: impl std::fmt::Display, error: &SdkError<E, HttpResponse>) -> Error
 where
