@@ -74,6 +74,8 @@ pub mod expression;
 pub mod guide;
 mod item;
 pub mod job;
+#[cfg(feature = "lambda")]
+mod lambda;
 mod lane;
 mod lanes;
 mod ledger;

@@ -12,6 +12,11 @@ pub(crate) fn redrive_items(round: u32) -> String {
     format!("redrive/{round:04}/items.jsonl")
 }
 
+/// Outcomes that the gate of a round adds: items of one key or one destination. They come before what workers say.
+pub(crate) fn added_name(round: u32) -> String {
+    format!("gate/{round:04}/added.jsonl")
+}
+
 /// What a batch is called: the round in which it was handed out (0, then 1 for the first redrive, …), and the index of the first item
 /// that was in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::batch::BatchOutcomes;
 use super::line::{HandedItem, OutcomeLine};
 use super::listing::{BatchFiles, Batches};
-use super::names::BatchName;
+use super::names::{BatchName, added_name};
 use crate::error::{Error, Result};
 use crate::outcome::ItemStatus;
 use crate::storage::{Location, OnExists, Storage, StorageErrorKind, Storages};
@@ -22,8 +22,6 @@ const PARTS_AT_ONCE: usize = 16;
 pub(crate) struct RunBucket {
     storages: Storages,
     storage: Storage,
-    bucket: String,
-    prefix: String,
 }
 
 /// How one item stands, over all rounds.
@@ -42,8 +40,15 @@ impl RunBucket {
     /// # Errors
     /// S3 cannot be used.
     pub async fn open(storages: &Storages, bucket: &str, prefix: &str) -> Result<Self> {
-        let storage = storages.open(&Location::s3(bucket, prefix)).await?;
-        Ok(Self { storages: storages.clone(), storage, bucket: bucket.to_string(), prefix: prefix.to_string() })
+        Self::at(storages, &Location::s3(bucket, prefix)).await
+    }
+
+    /// The files of a run at a location that is its own.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub async fn at(storages: &Storages, location: &Location) -> Result<Self> {
+        Ok(Self { storages: storages.clone(), storage: storages.open(location).await? })
     }
 
     /// A file as people write it.
@@ -72,8 +77,11 @@ impl RunBucket {
     /// # Errors
     /// The bucket cannot be listed.
     pub async fn files(&self, batch: BatchName) -> Result<BatchFiles> {
-        let folder = format!("{}{}", self.prefix, batch.folder());
-        let mut pages = self.storages.open(&Location::s3(&self.bucket, folder)).await?.list();
+        let folder = match self.storage.location() {
+            Location::S3 { bucket, prefix } => Location::s3(bucket, format!("{prefix}{}", batch.folder())),
+            Location::Folder(path) => Location::Folder(path.join(batch.folder())),
+        };
+        let mut pages = self.storages.open(&folder).await?.list();
         let mut files = BatchFiles::none(batch);
         while let Some(page) = pages.next().await? {
             page.iter().for_each(|object| files.take(&object.name));
@@ -133,6 +141,16 @@ impl RunBucket {
             redriven.extend(self.folded(&files).await?.into_iter().map(|item| (item.index, item)));
         }
         Ok(redriven)
+    }
+
+    /// The outcomes that the gate of a round added, by index. They hold for items that no later round did.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not what a gate wrote.
+    pub async fn added(&self, round: u32) -> Result<HashMap<u64, OutcomeLine>> {
+        let name = added_name(round);
+        let Some(file) = self.find(&name).await? else { return Ok(HashMap::new()) };
+        Ok(OutcomeLine::read(&file, &self.address(&name))?.into_iter().map(|line| (line.index, line)).collect())
     }
 
     /// A file; `None` if there is none.
