@@ -31,6 +31,7 @@
 //! - `worker`: attempts, waits, steps, deadlines; behind [`Trial`] for testing a job
 //! - [`workflow`]: the YAML file
 //! - [`asl`]: a workflow as AWS runs it, and the rules of its language
+//! - `bucket`: what workers on AWS leave in S3, and how it is put together
 //! - `lanes`: which items come one after another
 //! - [`local`]: runs on this machine and their record
 //! - `rehearsal`: a workflow's own tests, in virtual time
@@ -62,6 +63,8 @@
 
 pub mod asl;
 mod batch;
+#[cfg(any(feature = "lambda", feature = "aws"))]
+mod bucket;
 mod call;
 mod cli;
 mod crash;
@@ -71,6 +74,8 @@ pub mod expression;
 pub mod guide;
 mod item;
 pub mod job;
+#[cfg(feature = "lambda")]
+mod lambda;
 mod lane;
 mod lanes;
 mod ledger;

@@ -10,6 +10,8 @@ mod arriving;
 mod config;
 mod csv;
 mod csv_config;
+#[cfg(feature = "lambda")]
+mod elements;
 mod encoding;
 mod failed_csv;
 mod fetch;
@@ -38,6 +40,8 @@ mod window;
 pub use config::{ItemsConfig, ItemsSource, JsonConfig, JsonlConfig, KeyConfig, ObjectsConfig, Pointer};
 pub use csv::OWN_COLUMNS;
 pub use csv_config::{CsvConfig, Delimiter, Header};
+#[cfg(feature = "lambda")]
+pub(crate) use elements::elements_of;
 pub use encoding::Encoding;
 pub use failed_csv::{CsvLines, WrittenRow};
 pub use freeze::freeze;

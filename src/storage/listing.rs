@@ -16,6 +16,8 @@ use crate::nearest::nearest;
 pub(super) struct FolderPages {
     /// `None` while a page is being made, and after an error.
     walk: Option<Walk>,
+    /// Only what comes after this name is told.
+    after: Option<String>,
 }
 
 #[derive(Debug)]
@@ -37,14 +39,28 @@ struct Directory {
 
 impl FolderPages {
     pub fn new(root: &Path) -> Self {
-        Self { walk: Some(Walk { root: root.to_path_buf(), started: false, open: Vec::new() }) }
+        Self { walk: Some(Walk { root: root.to_path_buf(), started: false, open: Vec::new() }), after: None }
+    }
+
+    /// What comes after this name.
+    pub fn after(root: &Path, name: &str) -> Self {
+        Self { after: Some(name.to_string()), ..Self::new(root) }
     }
 
     pub async fn next(&mut self) -> Result<Option<Vec<Object>>, StorageError> {
         let Some(mut walk) = self.walk.take() else { return Ok(None) };
+        let after = self.after.clone();
         let (walk, page) = blocking(move || {
-            let page = walk.page()?;
-            Ok((walk, page))
+            loop {
+                let mut page = walk.page()?;
+                let was_last = page.is_empty();
+                if let Some(after) = &after {
+                    page.retain(|object| object.name > *after);
+                }
+                if was_last || !page.is_empty() {
+                    return Ok((walk, page));
+                }
+            }
         })
         .await?;
         if page.is_empty() {

@@ -207,6 +207,14 @@ impl Storage {
         })
     }
 
+    /// Lists what comes after this name, whether there is an object of that name or not.
+    pub(crate) fn list_after(&self, name: &str) -> Pages {
+        Pages(match &self.place {
+            StoragePlace::Folder(folder) => PagesOf::Folder(FolderPages::after(folder.root(), name)),
+            StoragePlace::S3(s3) => PagesOf::S3(S3Pages::after(Arc::clone(s3), name)),
+        })
+    }
+
     /// Reads one object from its first byte to its last.
     ///
     /// # Errors

@@ -265,6 +265,8 @@ impl Answer {
 pub(super) struct S3Pages {
     s3: Arc<S3>,
     next: Next,
+    /// The key behind which it begins.
+    after: Option<String>,
 }
 
 #[derive(Debug)]
@@ -276,7 +278,12 @@ enum Next {
 
 impl S3Pages {
     pub fn new(s3: Arc<S3>) -> Self {
-        Self { s3, next: Next::First }
+        Self { s3, next: Next::First, after: None }
+    }
+
+    pub fn after(s3: Arc<S3>, name: &str) -> Self {
+        let after = Some(s3.key(name));
+        Self { s3, next: Next::First, after }
     }
 
     pub async fn next(&mut self) -> Result<Option<Vec<Object>>, StorageError> {
@@ -289,6 +296,7 @@ impl S3Pages {
             // XML has no way to write control characters: the keys come percent-encoded.
             let request = self.s3.client.list_objects_v2().bucket(&self.s3.bucket).prefix(&self.s3.prefix);
             let request = request.encoding_type(EncodingType::Url).max_keys(PAGE as i32).set_continuation_token(token);
+            let request = request.set_start_after(self.after.clone());
             let answer = request.send().await.map_err(|error| self.s3.explain(&self.s3.location.to_string(), &error))?;
             if answer.is_truncated() == Some(true) {
                 let Some(token) = answer.next_continuation_token() else {

@@ -82,6 +82,10 @@ impl S3Pages {
         Self(s3)
     }
 
+    pub fn after(s3: Arc<S3>, _: &str) -> Self {
+        Self(s3)
+    }
+
     pub async fn next(&mut self) -> Result<Option<Vec<Object>>, StorageError> {
         match self.0.0 {}
     }

@@ -12,6 +12,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("guide", &[]),
     ("storage", &[]),
     ("reader", &["storage"]),
+    ("bucket", &["storage"]),
     ("secrets", &[]),
     ("job", &["storage", "secrets", "crash"]),
     ("ledger", &[]),
