@@ -79,7 +79,7 @@ impl Storages {
     /// Like [`Storages::new`], with S3 in this region whatever the environment says.
     #[cfg(feature = "aws")]
     pub(crate) fn in_region(scratch: &str, region: &str) -> Self {
-        Self::with(scratch, S3Client::in_region(region))
+        Self::with(scratch, Arc::new(S3Client::in_region(region)))
     }
 
     /// What was given to [`Storages::new`]: of a run, a name that no other run of whatever state folder has.
