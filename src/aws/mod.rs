@@ -6,12 +6,14 @@
 #![allow(dead_code, unused_imports, reason = "while the room is being built")]
 
 mod clients;
+mod control;
 mod deployment;
 mod execution;
 mod follow;
 mod map_run;
 mod memory;
 mod outcomes;
+mod prune;
 mod redrive;
 mod results;
 mod run;
@@ -30,4 +32,4 @@ pub(crate) use results::{AwsItem, Results};
 pub(crate) use run::AwsRun;
 pub(crate) use stack::{Deployed, stack_name};
 pub(crate) use standing::Standing;
-pub(crate) use start::{Ready, now_ms};
+pub(crate) use start::{Found, Ready, now_ms};

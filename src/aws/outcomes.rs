@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use futures_util::stream::{self, Stream, TryStreamExt};
 
 use super::run::AwsRun;
-use crate::bucket::{BatchFiles, Folded, OutcomeLine, REPORT, RunBucket, RunReport, added_name};
+use crate::bucket::{BatchFiles, Folded, OutcomeLine, REPORT, RunBucket, RunReport};
 use crate::error::{Error, Result};
 use crate::outcome::{Counts, ItemStatus};
 
@@ -40,14 +40,12 @@ impl Outcomes {
     pub async fn of(run: &AwsRun) -> Result<Self> {
         let bucket = run.bucket.clone();
         let report: Option<RunReport> = bucket.find_json(REPORT).await?;
-        let mut added = HashMap::new();
-        if let Some(report) = &report {
-            let name = added_name(report.round);
-            if let Some(file) = bucket.find(&name).await? {
-                added.extend(OutcomeLine::read(&file, &bucket.address(&name))?.into_iter().map(|line| (line.index, line)));
-            }
-        }
-        Ok(Self { later: bucket.redriven().await?, bucket, report, added })
+        let judged = report.as_ref().map_or(0, |report| report.round);
+        let mut added = bucket.added(judged).await?;
+        let later = bucket.redriven().await?;
+        // What was done since is not yet judged.
+        added.retain(|index, _| later.get(index).is_none_or(|item| item.batch.round <= judged));
+        Ok(Self { later, bucket, report, added })
     }
 
     /// The batches that the input was cut into, in its order, each with how its items stand now.

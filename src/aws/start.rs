@@ -6,14 +6,16 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::clients::Clients;
-use super::deployment::Deployment;
+use super::deployment::{Deployment, joined};
 use super::execution::{Arn, Execution};
 use super::memory::{Memory, Remembered};
 use super::run::{AwsRun, check_name};
 use super::stack::Deployed;
 use super::trouble::{code, trouble};
 use crate::asl::Machine;
+use crate::bucket::{REPORT, RunReport};
 use crate::error::{Error, Result};
+use crate::outcome::RunStatus;
 use crate::workflow::Workflow;
 
 /// A workflow that is on AWS as it is here, and the params of a run of it.
@@ -24,6 +26,19 @@ pub(crate) struct Ready {
     workflow: String,
     /// The params as an execution is given them.
     params: Value,
+}
+
+/// How a run of a name stands.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// It was never begun.
+    Nothing,
+    /// The execution with this ARN goes on.
+    Running(String),
+    /// It can be resumed.
+    Stopped,
+    /// All its items have ended.
+    Done,
 }
 
 impl Ready {
@@ -112,6 +127,33 @@ impl Ready {
                 return Ok(name);
             }
         }
+    }
+
+    /// How the run of this name stands: begun or not, going on or over.
+    ///
+    /// # Errors
+    /// It was begun with other params; AWS cannot be asked.
+    pub async fn look(&self, run: &AwsRun, given: &[(String, String)]) -> Result<Found> {
+        let executions = run.executions().await?;
+        if let Some(first) = executions.0.first() {
+            let differs = |name: &str| first.input.params.get(name).is_some_and(|was| joined(was) != joined(&self.params[name]));
+            if let Some((name, _)) = given.iter().find(|(name, _)| differs(name)) {
+                let was = joined(&first.input.params[name]);
+                let detail = format!("the run `{}` was begun with other params: `{name}` is {was}", run.id());
+                return Err(Error::refused(detail).hint("another name after `--as`, or the params it was begun with"));
+            }
+        }
+        if let Some(running) = executions.running() {
+            return Ok(Found::Running(running.arn.clone()));
+        }
+        let report: Option<RunReport> = run.bucket.find_json(REPORT).await?;
+        let is_done = report.is_some_and(|report| report.status != RunStatus::Stopped);
+        Ok(match executions.newest() {
+            Some(newest) if !(newest.is_judged() && is_done) => Found::Stopped,
+            None if !is_done => Found::Nothing,
+            // Also one whose executions are forgotten.
+            _ => Found::Done,
+        })
     }
 
     /// Starts the first execution of a run.

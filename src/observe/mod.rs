@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use json::JsonLines;
 pub(crate) use out::{data, say, shown, trouble};
-pub(crate) use words::{batches, calls, count, duration, items, list, rate_words, summary};
+pub(crate) use words::{batches, calls, count, duration, far, items, list, rate_words, summary};
 
 use crate::event::{Event, Observer};
 
