@@ -4,6 +4,10 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this room and no other speaks to people and programs")]
 
+#[cfg(feature = "aws")]
+mod aws_look;
+#[cfg(feature = "aws")]
+mod aws_run;
 mod check;
 mod completions;
 mod definition;
@@ -21,6 +25,17 @@ mod schema;
 mod status;
 mod stop;
 mod test;
+mod worker;
+
+/// Runs on AWS.
+#[cfg(feature = "aws")]
+mod on_aws {
+    pub(super) use super::aws_look::{follow_run, prune, results, status, status_of_all, stop, throttle};
+    pub(super) use super::aws_run::{is_there, newest, redrive, resume, run};
+}
+#[cfg(not(feature = "aws"))]
+#[path = "without_aws.rs"]
+mod on_aws;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -94,6 +109,8 @@ enum Verb {
     Prune(prune::Prune),
     /// Print the state machine that runs a workflow on AWS
     Definition(definition::DefinitionVerb),
+    /// Take batches from AWS Lambda, which starts this program by itself
+    Worker(worker::WorkerVerb),
     /// Print a completion script for a shell
     Completions(completions::Completions),
 }
@@ -113,7 +130,15 @@ impl Surroundings {
 
     /// The id given, or that of the newest run.
     fn run_or_newest(&self, id: Option<&str>) -> Result<String> {
-        id.map_or_else(|| self.state().newest(), |id| Ok(id.to_string()))
+        if let Some(id) = id {
+            return Ok(id.to_string());
+        }
+        let (state, there) = (self.state(), on_aws::newest(self)?);
+        match (state.newest(), there) {
+            (Ok(here), Some((there, begun_ms))) => Ok(if state.begun_ms(&here) > begun_ms { here } else { there }),
+            (Err(_), Some((there, _))) => Ok(there),
+            (here, None) => here,
+        }
     }
 
     /// The path as it is shown: relative to here if it is below.
@@ -160,6 +185,7 @@ pub(crate) fn main(jobs: Jobs) -> ExitCode {
                 Verb::Results(verb) => verb.go(&surroundings),
                 Verb::Prune(verb) => verb.go(&surroundings),
                 Verb::Definition(verb) => verb.go(&surroundings),
+                Verb::Worker(verb) => verb.go(&surroundings),
                 Verb::Completions(verb) => verb.go(Cli::command()),
             }
         });
