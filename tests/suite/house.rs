@@ -24,6 +24,11 @@ const TABLE: &[(&str, &[&str])] = &[
     ("aws", &["bucket", "asl", "workflow", "reader", "job", "storage", "secrets"]),
     ("local", &["workflow", "reader", "lanes", "worker", "job", "storage", "ledger", "permits", "secrets", "crash"]),
     ("rehearsal", &["workflow", "reader", "lanes", "worker", "job", "storage", "ledger", "permits", "secrets", "local"]),
+    (
+        "lambda",
+        // A worker has nobody who looks on: what is said goes into the log of Lambda, as `observe` writes it.
+        &["bucket", "workflow", "reader", "worker", "job", "storage", "ledger", "permits", "secrets", "observe"],
+    ),
     ("observe", &[]),
     (
         "cli",
@@ -41,6 +46,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "permits",
             "secrets",
             "local",
+            "lambda",
             "rehearsal",
             "observe",
         ],
