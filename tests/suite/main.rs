@@ -30,6 +30,8 @@ mod import_storm;
 mod import_trouble;
 mod import_values;
 mod inventory;
+mod lambda_runtime;
+mod lambda_worker;
 mod misbehaviour;
 mod new_import;
 mod order;
