@@ -1,0 +1,35 @@
+//! A workflow on AWS: putting it there, starting and watching its runs.
+//!
+//! [`Clients`] speak to AWS; every other file here is handed one. Nothing here prints, and nothing does an item's work: that is for the
+//! workers there.
+
+#![allow(dead_code, unused_imports, reason = "while the room is being built")]
+
+mod clients;
+mod control;
+mod deployment;
+mod execution;
+mod follow;
+mod map_run;
+mod memory;
+mod outcomes;
+mod prune;
+mod redrive;
+mod results;
+mod run;
+mod stack;
+mod standing;
+mod start;
+mod trouble;
+
+pub(crate) use clients::Clients;
+pub(crate) use deployment::Deployment;
+pub(crate) use execution::Execution;
+pub(crate) use follow::follow;
+pub(crate) use memory::{Memory, Remembered};
+pub(crate) use redrive::Redriven;
+pub(crate) use results::{AwsItem, Results};
+pub(crate) use run::AwsRun;
+pub(crate) use stack::{Deployed, stack_name};
+pub(crate) use standing::Standing;
+pub(crate) use start::{Found, Ready, now_ms};
