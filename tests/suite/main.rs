@@ -30,6 +30,7 @@ mod import_storm;
 mod import_trouble;
 mod import_values;
 mod inventory;
+mod lambda_jobs;
 mod lambda_runtime;
 mod lambda_worker;
 mod misbehaviour;
