@@ -8,6 +8,10 @@
 )]
 
 mod attempts;
+#[cfg(feature = "aws")]
+mod aws_runs;
+#[cfg(feature = "aws")]
+mod aws_server;
 mod bad;
 mod csv;
 mod csv_damage;
