@@ -13,7 +13,8 @@ What is ours, so that no claim about AWS rests on it:
  6. An execution started on a version or an alias runs that version's definition (ministack takes the newest).
  7. Lambda errors by AWS's names: Lambda.TooManyRequestsException for a throttle; more memory than the function has ends its process.
  8. AWS::StepFunctions::StateMachineVersion and …Alias in templates; Service Quotas.
- 9. A function sees its own environment and nothing of ours. Faults on demand, and a line per invocation in invocations.jsonl.
+ 9. A function sees its own environment and nothing of ours. Faults on demand, a line per invocation in invocations.jsonl, and a program
+    that stands in for the packed one.
 """
 
 import contextvars
@@ -503,6 +504,7 @@ def invoked(invoke):
             if not (FOLDER / "event.json").exists():
                 (FOLDER / "event.json").write_text(json.dumps(event))
         kill = fault("kill") if items is not None else None
+        freeze = fault("freeze") if items is not None else None
         limit = worker.config.get("MemorySize", 128) * 1024**2
         done, peak, killed = threading.Event(), [0], [None]
 
@@ -517,6 +519,10 @@ def invoked(invoke):
                     killed[0] = "memory"
                 elif kill and time.monotonic() - began > kill.get("after", 0.2):
                     killed[0] = "killed"
+                elif freeze and time.monotonic() - began > freeze.get("after", 0.2):
+                    # It hangs until its time is over.
+                    process.send_signal(signal.SIGSTOP)
+                    return
                 if killed[0]:
                     try:
                         process.send_signal(signal.SIGKILL)
@@ -546,6 +552,21 @@ def invoked(invoke):
         return result
 
     return told
+
+
+def program_of(unpack):
+    """With a `bootstrap` in the rig's folder, functions run that program: a debug build is too large to be packed for each test."""
+
+    def unpacked(code):
+        folder = Path(unpack(code))
+        program = FOLDER / "bootstrap"
+        if program.exists() and not (folder / "bootstrap").is_symlink():
+            link = folder / f"bootstrap-{threading.get_ident()}"
+            link.symlink_to(program.resolve())
+            link.replace(folder / "bootstrap")
+        return str(folder)
+
+    return unpacked
 
 
 def environment(make):
@@ -670,6 +691,7 @@ def main():
     states._call_lambda = called(states._call_lambda)
 
     lambdas._provided_worker_env = environment(lambdas._provided_worker_env)
+    lambdas._provided_runtime_code_dir = program_of(lambdas._provided_runtime_code_dir)
     keys = {name: os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
     runtime.execution_credentials = lambdas.execution_credentials = lambda config: keys
     runtime.ProvidedWorker.invoke = invoked(runtime.ProvidedWorker.invoke)

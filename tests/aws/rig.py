@@ -2,7 +2,7 @@
 
     rig.py up COMMAND [ARG…]             the engines, for as long as the command runs (tests/aws/rig.sh)
     rig.py call SERVICE OPERATION JSON   one call of AWS's API, by boto3's names; prints the answer
-    rig.py fault KIND JSON               from now on: kill, throttle or twice, as {"times": 3, "every": 2, "after": 0.2}
+    rig.py fault KIND JSON               from now on: kill, freeze, throttle or twice, as {"times": 3, "every": 2, "after": 0.2}
     rig.py upload FOLDER BUCKET PREFIX   the files of a folder
 """
 
