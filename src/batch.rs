@@ -4,8 +4,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::item::{Item, ItemKey};
-use crate::outcome::Outcome;
+use crate::outcome::{Failure, Outcome};
 use crate::row_block::RowBlock;
+
+/// Bytes of `{"Items":[]}` around the items of a batch.
+pub(crate) const ENVELOPE: usize = 12;
+
+/// The failure of an item of so many bytes of JSON, if no batch of at most `most` bytes takes it.
+pub(crate) fn too_large(bytes: usize, most: usize) -> Option<Failure> {
+    (bytes.saturating_add(ENVELOPE) > most).then(|| {
+        let cause = format!("the item has {bytes} bytes of JSON, a batch takes at most {most} (`batch.max_bytes`)");
+        Failure::new("Item.TooLarge", cause)
+    })
+}
 
 /// Items handed to one child execution, in input order.
 #[derive(Debug)]

@@ -32,6 +32,7 @@
 //! - [`workflow`]: the YAML file
 //! - [`asl`]: a workflow as AWS runs it, and the rules of its language
 //! - `bucket`: what workers on AWS leave in S3, and how it is put together
+//! - `lambda`: the worker on AWS, and the gate that judges a run there
 //! - `lanes`: which items come one after another
 //! - [`local`]: runs on this machine and their record
 //! - `rehearsal`: a workflow's own tests, in virtual time
@@ -128,7 +129,13 @@ pub use {schemars, serde, serde_json};
 ///
 /// Reads the program's arguments and gives the exit code: 0 done, 1 beyond tolerance, 2 the workflow or the command is wrong,
 /// 3 stopped and resumable, 4 surroundings.
+///
+/// Started by AWS Lambda, it is the worker instead: it takes batches until Lambda ends it. See [`guide::definition`].
 pub fn main(jobs: Jobs) -> ExitCode {
+    #[cfg(feature = "lambda")]
+    if lambda::is_asked_for() {
+        return lambda::serve(jobs);
+    }
     cli::main(jobs)
 }
 

@@ -56,6 +56,15 @@ impl Rates {
         rates
     }
 
+    /// What each of so many has of them, if nobody may have more than its share. A burst is shared as well: each has at least one call.
+    pub(crate) fn share(&self, of: u32) -> Self {
+        let of = of.max(1);
+        let share = |rate: Rate| Rate { limit: rate.limit / f64::from(of), burst: (rate.burst / of).max(1) };
+        let hosts = self.hosts.iter().map(|(host, rate)| (host.clone(), share(*rate))).collect();
+        let (limit, burst) = (self.limit.map(|limit| limit / f64::from(of)), self.burst.map(|burst| (burst / of).max(1)));
+        Self { limit, burst, hosts }
+    }
+
     /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
         self.limit.is_none() && self.hosts.is_empty()
@@ -143,6 +152,15 @@ mod tests {
             asked.ask(host, None);
         }
         assert_eq!(said.with(&asked), said);
+    }
+
+    #[test]
+    fn all_shares_together_are_the_rate() {
+        let own = [("own.example.com".to_string(), Rate { limit: 5.0, burst: 9 })].into();
+        let share = Rates { limit: Some(50.0), burst: Some(3), hosts: own }.share(4);
+        let own = [("own.example.com".to_string(), Rate { limit: 1.25, burst: 2 })].into();
+        assert_eq!(share, Rates { limit: Some(12.5), burst: Some(1), hosts: own });
+        assert_eq!(Rates::default().share(100), Rates::default());
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod schema;
 mod status;
 mod stop;
 mod test;
+mod worker;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -94,6 +95,8 @@ enum Verb {
     Prune(prune::Prune),
     /// Print the state machine that runs a workflow on AWS
     Definition(definition::DefinitionVerb),
+    /// Take batches from AWS Lambda, which starts this program by itself
+    Worker(worker::WorkerVerb),
     /// Print a completion script for a shell
     Completions(completions::Completions),
 }
@@ -160,6 +163,7 @@ pub(crate) fn main(jobs: Jobs) -> ExitCode {
                 Verb::Results(verb) => verb.go(&surroundings),
                 Verb::Prune(verb) => verb.go(&surroundings),
                 Verb::Definition(verb) => verb.go(&surroundings),
+                Verb::Worker(verb) => verb.go(&surroundings),
                 Verb::Completions(verb) => verb.go(Cli::command()),
             }
         });

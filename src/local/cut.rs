@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::names::{Names, Pair};
 use super::record::{Record, set_fact};
 use super::stop::Why;
+use crate::batch::ENVELOPE;
 use crate::error::{Error, Result};
 use crate::expression::{Params, Scope};
 use crate::job::AnyJob;
@@ -17,9 +18,6 @@ use crate::lanes::{LaneKey, Planner};
 use crate::reader::{Input, Judged, OpenInput, Position, Row, Selection};
 use crate::redact::Redact;
 use crate::workflow::{BatchSettings, Bound};
-
-/// Bytes of `{"Items":[]}` around the items of a batch.
-const ENVELOPE: usize = 12;
 
 /// Items of a range in the record of a run with lanes, whose batches are no ranges of the input: few enough that writing the bits of
 /// one again costs nothing, enough that there are few.

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::discreet::Discreet;
 use super::marks::Marks;
 use super::recorder::{Note, Notes, Told};
 use super::stop::Why;
@@ -16,7 +15,7 @@ use crate::error::Error;
 use crate::item::Item;
 use crate::job::{JobError, Repeat};
 use crate::outcome::Outcome;
-use crate::worker::{Begun, Desk, Ended, RowDesk};
+use crate::worker::{Begun, Desk, Discreet, Ended, RowDesk};
 
 /// Tells the record of one run.
 #[derive(Debug)]

@@ -9,7 +9,6 @@ mod calls;
 mod control;
 mod cut;
 mod desk;
-mod discreet;
 mod dry_run;
 mod ending;
 mod feeder;

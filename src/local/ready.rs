@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use super::cut::Cutter;
+use crate::batch::too_large;
 use crate::item::ItemKey;
 use crate::outcome::{Failure, Outcome};
-use crate::reader::{Judged, Row, Selection};
+use crate::reader::{Row, Selection};
 
 /// Looks at items before a worker does: some end here, left out by the workflow, damaged or too large.
 #[derive(Debug, Clone)]
@@ -34,11 +35,7 @@ impl Ready {
             Ok(key) => key,
             Err(failure) => return self.invalid(row, value, failure),
         };
-        let ended = match self.selection.judge(&value) {
-            Err(failure) => Some(Outcome::Failed(failure)),
-            Ok(Judged::LeftOut(why)) => Some(Outcome::Skipped(why)),
-            Ok(Judged::Selected) => self.too_large(row).map(Outcome::Failed),
-        };
+        let ended = self.selection.left_out(&value).or_else(|| self.too_large(row).map(Outcome::Failed));
         Found { key, value, ended }
     }
 
@@ -51,10 +48,6 @@ impl Ready {
         if self.cutter.fits(row.json_len_at_most()) {
             return None;
         }
-        let (bytes, most) = (row.json_len(), self.cutter.max_bytes());
-        (!self.cutter.fits(bytes)).then(|| {
-            let cause = format!("the item has {bytes} bytes of JSON, a batch takes at most {most} (`batch.max_bytes`)");
-            Failure::new("Item.TooLarge", cause)
-        })
+        too_large(row.json_len(), self.cutter.max_bytes())
     }
 }

@@ -10,7 +10,6 @@ use super::calls::RecordedCalls;
 use super::control::Control;
 use super::cut::{Cut, Cutter, LANES, Ordering};
 use super::desk::LocalDesk;
-use super::discreet::Discreet;
 use super::ending::will_finish;
 use super::feeder::{Feeder, Wanted};
 use super::lane_feeder::LaneFeeder;
@@ -33,7 +32,7 @@ use crate::outcome::RunStatus;
 use crate::permits::HostPermits;
 use crate::reader::{self, Input, ItemsConfig, ItemsSource, Selection, SourceFile};
 use crate::report::Report;
-use crate::worker::{Clock, Worker, WorkerSettings};
+use crate::worker::{Clock, Discreet, Worker, WorkerSettings};
 use crate::workflow::{OnFailure, Workflow};
 
 /// The fact that there is a session. It is there while one goes on, and after one that was cut off: even if every item has ended,

@@ -8,6 +8,8 @@
 mod bar;
 mod json;
 mod lines;
+#[cfg(feature = "lambda")]
+mod log;
 mod out;
 mod words;
 
@@ -17,6 +19,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub(crate) use json::JsonLines;
+#[cfg(feature = "lambda")]
+pub(crate) use log::{Level, Log};
 pub(crate) use out::{data, say, shown, trouble};
 pub(crate) use words::{batches, calls, count, duration, items, list, rate_words, summary};
 

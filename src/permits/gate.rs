@@ -257,7 +257,7 @@ fn growing((first, last): (Duration, Duration), n: u32, luck: f64) -> Duration {
 }
 
 /// `api.example.com`, and `api.example.com:8443` with a port of its own.
-pub(super) fn without_usual_port(host: &str) -> &str {
+pub(crate) fn without_usual_port(host: &str) -> &str {
     host.strip_suffix(":443").or_else(|| host.strip_suffix(":80")).unwrap_or(host)
 }
 

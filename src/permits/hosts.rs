@@ -24,6 +24,8 @@ use crate::rate::{Outage, Rates};
 #[derive(Debug)]
 pub(crate) struct HostPermits {
     kept: Kept,
+    /// Which part of the time between two calls the first one waits.
+    phase: Option<f64>,
     give_up_after: Duration,
     observer: Arc<dyn Observer>,
     rates: RwLock<Rates>,
@@ -49,22 +51,28 @@ struct Serving {
 impl HostPermits {
     /// Permits shared with all runs of the user on this machine. `observer` is told what is waited for.
     pub fn shared(rates: Rates, outage: &Outage, observer: Arc<dyn Observer>) -> Self {
-        Self::new(Kept::Shared(None), rates, outage, observer)
+        Self::new(Kept::Shared(None), None, rates, outage, observer)
     }
 
     /// Permits of this process alone, by tokio's time.
     pub fn in_memory(rates: Rates, outage: &Outage, observer: Arc<dyn Observer>) -> Self {
-        Self::new(Kept::InMemory(Clock::tokio()), rates, outage, observer)
+        Self::new(Kept::InMemory(Clock::tokio()), None, rates, outage, observer)
+    }
+
+    /// The same of one process of many, each of which has its share of the rate: they begin with nothing saved up, each at a time of its
+    /// own. `phase`, from 0 to 1, is the part of the time between two calls that the first call to a host waits.
+    pub fn of_many(shares: Rates, phase: f64, outage: &Outage, observer: Arc<dyn Observer>) -> Self {
+        Self::new(Kept::InMemory(Clock::tokio()), Some(phase), shares, outage, observer)
     }
 
     #[cfg(test)]
     pub fn shared_in(folder: PathBuf, rates: Rates, outage: &Outage, observer: Arc<dyn Observer>) -> Self {
-        Self::new(Kept::Shared(Some(folder)), rates, outage, observer)
+        Self::new(Kept::Shared(Some(folder)), None, rates, outage, observer)
     }
 
-    fn new(kept: Kept, rates: Rates, outage: &Outage, observer: Arc<dyn Observer>) -> Self {
+    fn new(kept: Kept, phase: Option<f64>, rates: Rates, outage: &Outage, observer: Arc<dyn Observer>) -> Self {
         let (rates, hosts) = (RwLock::new(rates), RwLock::default());
-        Self { kept, give_up_after: outage.give_up_after, observer, rates, hosts }
+        Self { kept, phase, give_up_after: outage.give_up_after, observer, rates, hosts }
     }
 
     /// Other rates from now on.
@@ -86,11 +94,14 @@ impl HostPermits {
     }
 
     fn serve(&self, name: &str) -> Serving {
+        let own = self.rates.read().unwrap_or_else(PoisonError::into_inner).of(name);
         let (clock, store) = match &self.kept {
-            Kept::InMemory(clock) => (*clock, Store::Memory(HostState::default())),
+            Kept::InMemory(clock) => {
+                let began = own.zip(self.phase).map(|(rate, phase)| HostState::nothing_saved(rate, phase, clock.now()));
+                (*clock, Store::Memory(began.unwrap_or_default()))
+            }
             Kept::Shared(top) => (Clock::Machine, Store::Shared(Box::new(SharedFile::new(top.clone(), name)))),
         };
-        let own = self.rates.read().unwrap_or_else(PoisonError::into_inner).of(name);
         let teller = Teller::new(name, Arc::clone(&self.observer));
         let host = Arc::new(Host::new(name, clock, own, self.give_up_after, teller));
         let task = tokio::spawn(Arc::clone(&host).serve(store)).abort_handle();

@@ -29,13 +29,18 @@ impl Limiter {
     /// Goes on from `tat`, the theoretical arrival time that [`Limiter::tat`] gave; zero if there was none.
     pub fn new(rate: Rate, now: Duration, tat: Duration) -> Self {
         let burst = NonZeroU32::new(rate.burst).unwrap_or(NonZeroU32::MIN);
-        let every = Duration::try_from_secs_f64(1.0 / rate.limit).unwrap_or(LONGEST).clamp(Duration::from_nanos(1), LONGEST);
+        let every = Self::every(rate);
         // A slower rate may have been in force: it would have made nobody wait longer than this.
         let tat = tat.min(now + every * burst.get());
         let quota = Quota::with_period(every).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
         // Made at time zero, so that what is kept is a time of the clock itself.
         let governor = RateLimiter::new(quota, Kept(Cell::new(tat)), At(Cell::new(Duration::ZERO)));
         Self { governor, now }
+    }
+
+    /// The time between two turns.
+    pub fn every(rate: Rate) -> Duration {
+        Duration::try_from_secs_f64(1.0 / rate.limit).unwrap_or(LONGEST).clamp(Duration::from_nanos(1), LONGEST)
     }
 
     /// Takes the turn of one who waits since then.
@@ -155,6 +160,17 @@ mod tests {
         let later = START + Duration::from_secs(60);
         let limiter = Limiter::new(rate, later, tat);
         assert_eq!((0..50).filter(|_| limiter.take(later).is_ok()).count(), 5, "nor goes on with more");
+    }
+
+    #[test]
+    fn one_of_many_begins_with_nothing_saved_up_and_at_a_time_of_its_own() {
+        let rate = Rate { limit: 2.0, burst: 5 };
+        let began = super::super::state::HostState::nothing_saved(rate, 0.5, START);
+        let at = |millis| {
+            let limiter = Limiter::new(rate, START + Duration::from_millis(millis), began.tat);
+            (0..9).filter(|_| limiter.take(START).is_ok()).count()
+        };
+        assert_eq!([at(0), at(249), at(250), at(749), at(750), at(10_000)], [0, 0, 1, 1, 2, 5]);
     }
 
     #[test]

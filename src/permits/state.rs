@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use super::limiter::Limiter;
 use super::pace::Cut;
+use crate::rate::Rate;
 
 /// What all who call a host know of it together, in one process or in all of the user's. Zero is never.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -58,6 +60,12 @@ impl PausedBy {
 }
 
 impl HostState {
+    /// That of a host whose first call waits this part of the time between two, and of whose burst nothing is there yet.
+    pub fn nothing_saved(rate: Rate, phase: f64, now: Duration) -> Self {
+        let tat = now + Limiter::every(rate).mul_f64(f64::from(rate.burst.max(1) - 1) + phase.clamp(0.0, 1.0));
+        Self { tat, ..Self::default() }
+    }
+
     pub fn is_away(&self) -> bool {
         self.away_at > self.good_at
     }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::input::Format;
-use super::{Globs, Input, ItemsConfig, ItemsSource, KeyConfig, Row, Versions};
+use super::{Globs, Input, ItemsConfig, ItemsSource, KeyConfig, ObjectsConfig, Row, Versions};
 use crate::expression::{Expression, Params, Scope, Setting};
-use crate::{Failure, ItemKey};
+use crate::storage::Location;
+use crate::{Failure, ItemKey, Outcome};
 
 /// The longest key that `items.key` may give, in bytes.
 const KEY_LIMIT: usize = 4096;
@@ -34,6 +35,8 @@ pub struct Selection {
 enum Address {
     /// By its `Key`; on S3 behind the bucket.
     Object { bucket: Option<String> },
+    /// By its `Key` behind its `Bucket`.
+    OwnBucket,
     /// By its place: `source#index`.
     Place,
 }
@@ -69,6 +72,19 @@ impl Selection {
         Self::of(config, params, vec![(0, "items".into())], address)
     }
 
+    /// The same over items that somebody else reads from a source on S3, as Step Functions does.
+    pub(crate) fn elsewhere(config: &ItemsConfig, params: &Params) -> Self {
+        let address = match &config.source {
+            ItemsSource::Objects(ObjectsConfig { source: Location::S3 { bucket, .. } }) => {
+                Address::Object { bucket: Some(bucket.clone()) }
+            }
+            ItemsSource::Objects(_) => Address::Object { bucket: None },
+            ItemsSource::Inventory(_) => Address::OwnBucket,
+            _ => Address::Place,
+        };
+        Self::of(config, params, vec![(0, config.source.to_string().into())], address)
+    }
+
     fn of(config: &ItemsConfig, params: &Params, files: Vec<(u64, Arc<str>)>, address: Address) -> Self {
         Self {
             matching: config.matching.clone(),
@@ -93,7 +109,7 @@ impl Selection {
 
     /// Whether there is anything to judge: without globs, `where` and S3 folder placeholders every item counts.
     pub fn is_everything(&self) -> bool {
-        let is_s3 = matches!(self.address, Address::Object { bucket: Some(_) });
+        let is_s3 = matches!(self.address, Address::Object { bucket: Some(_) } | Address::OwnBucket);
         self.matching.is_none() && self.exclude.is_none() && self.condition.is_none() && !is_s3 && !self.current
     }
 
@@ -103,10 +119,15 @@ impl Selection {
     /// `Item.Invalid` if `where` cannot be worked out for it.
     pub fn judge(&self, item: &Value) -> Result<Judged, Failure> {
         let left_out = |reason: &str| Ok(Judged::LeftOut(reason.to_string()));
-        if let Address::Object { bucket } = &self.address {
+        let is_s3 = match &self.address {
+            Address::Object { bucket } => Some(bucket.is_some()),
+            Address::OwnBucket => Some(true),
+            Address::Place => None,
+        };
+        if let Some(is_s3) = is_s3 {
             let key = item.get("Key").and_then(Value::as_str).unwrap_or_default();
             let is_empty = || item.get("Size").is_some_and(|size| *size == 0 || *size == "0");
-            if bucket.is_some() && key.ends_with('/') && is_empty() {
+            if is_s3 && key.ends_with('/') && is_empty() {
                 return left_out("a folder placeholder");
             }
             let says = |name: &str, word: &str| {
@@ -129,6 +150,15 @@ impl Selection {
             None | Some(Ok(true)) => Ok(Judged::Selected),
             Some(Ok(false)) => left_out("`items.where` is false"),
             Some(Err(error)) => Err(Failure::new("Item.Invalid", format!("`items.where`: {error}"))),
+        }
+    }
+
+    /// How the item ended, if it does not count or it cannot be told whether it does.
+    pub(crate) fn left_out(&self, item: &Value) -> Option<Outcome> {
+        match self.judge(item) {
+            Err(failure) => Some(Outcome::Failed(failure)),
+            Ok(Judged::LeftOut(why)) => Some(Outcome::Skipped(why)),
+            Ok(Judged::Selected) => None,
         }
     }
 
@@ -161,6 +191,9 @@ impl Selection {
             return Ok(match (&self.address, text("Key")) {
                 (Address::Object { bucket: Some(bucket) }, Some(key)) => ItemKey::Name(format!("{bucket}/{key}{version}")),
                 (Address::Object { bucket: None }, Some(key)) => ItemKey::Name(format!("{key}{version}")),
+                (Address::OwnBucket, Some(key)) => {
+                    ItemKey::Name(format!("{}/{key}{version}", text("Bucket").unwrap_or_default()))
+                }
                 _ => self.position(index),
             });
         };

@@ -44,7 +44,7 @@ pub struct Storages(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     scratch: String,
-    s3: S3Client,
+    s3: Arc<S3Client>,
     folders: Mutex<HashMap<PathBuf, Arc<Folder>>>,
 }
 
@@ -68,12 +68,12 @@ impl Storages {
     /// The S3 client is made when the first location on S3 is opened, from the environment as the AWS tools read it
     /// (credentials, region, `AWS_ENDPOINT_URL_S3`, profiles).
     pub fn new(scratch: &str) -> Self {
-        Self::with(scratch, S3Client::from_environment())
+        Self::with(scratch, Arc::new(S3Client::from_environment()))
     }
 
     /// Like [`Storages::new`], with S3 at this endpoint whatever the environment says.
     pub fn at_endpoint(scratch: &str, endpoint: S3Endpoint) -> Self {
-        Self::with(scratch, S3Client::at(endpoint))
+        Self::with(scratch, Arc::new(S3Client::at(endpoint)))
     }
 
     /// What was given to [`Storages::new`]: of a run, a name that no other run of whatever state folder has.
@@ -82,7 +82,13 @@ impl Storages {
         &self.0.scratch
     }
 
-    fn with(scratch: &str, s3: S3Client) -> Self {
+    /// The same S3, with folders of its own: those of another run.
+    #[cfg(feature = "lambda")]
+    pub(crate) fn for_run(&self, scratch: &str) -> Self {
+        Self::with(scratch, Arc::clone(&self.0.s3))
+    }
+
+    fn with(scratch: &str, s3: Arc<S3Client>) -> Self {
         Self(Arc::new(Shared { scratch: scratch.to_string(), s3, folders: Mutex::default() }))
     }
 

@@ -9,6 +9,7 @@ mod backoff;
 mod calls;
 mod clock;
 mod desk;
+mod discreet;
 mod judgement;
 mod lanes;
 mod panics;
@@ -32,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use clock::Clock;
 pub(crate) use desk::{Begun, Desk, Ended, RowDesk};
+pub(crate) use discreet::Discreet;
 pub(crate) use lanes::{Bundle, LaneItem, LaneItems, LanePart, behind_failed, behind_unknown};
 pub(crate) use panics::keep_quiet;
 pub use trial::{Trial, Tried};

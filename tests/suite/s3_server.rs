@@ -18,8 +18,11 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-/// The one bucket there is.
+/// The bucket that is meant where none is named.
 pub const BUCKET: &str = "bucket";
+
+/// Where the workers of AWS leave what they did.
+pub const RESULTS: &str = "results";
 
 /// What the server does instead of answering.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,9 +52,11 @@ pub struct S3Server {
     state: Arc<Mutex<State>>,
 }
 
+type Objects = BTreeMap<String, Bytes>;
+
 #[derive(Default)]
 struct State {
-    objects: BTreeMap<String, Bytes>,
+    buckets: BTreeMap<String, Objects>,
     faults: VecDeque<Fault>,
     requests: Vec<String>,
     without_ranges: bool,
@@ -63,6 +68,7 @@ impl S3Server {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = Self { address: listener.local_addr().unwrap(), state: Arc::default() };
+        server.state().buckets = [BUCKET, RESULTS].map(|name| (name.to_string(), Objects::new())).into();
         let accepting = server.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -103,15 +109,24 @@ impl S3Server {
     }
 
     pub fn put(&self, key: &str, bytes: impl Into<Bytes>) {
-        self.state().objects.insert(key.to_string(), bytes.into());
+        self.objects(BUCKET, |objects| objects.insert(key.to_string(), bytes.into()));
     }
 
     pub fn remove(&self, key: &str) {
-        self.state().objects.remove(key);
+        self.objects(BUCKET, |objects| objects.remove(key));
     }
 
     pub fn get(&self, key: &str) -> Option<Bytes> {
-        self.state().objects.get(key).cloned()
+        self.objects(BUCKET, |objects| objects.get(key).cloned())
+    }
+
+    /// Everything in a bucket.
+    pub fn all(&self, bucket: &str) -> BTreeMap<String, Bytes> {
+        self.objects(bucket, |objects| objects.clone())
+    }
+
+    fn objects<T>(&self, bucket: &str, look: impl FnOnce(&mut Objects) -> T) -> T {
+        look(self.state().buckets.get_mut(bucket).expect("a bucket that there is"))
     }
 
     /// The next requests fail so, one after another.
@@ -164,13 +179,14 @@ impl S3Server {
             Some(Fault::HalfTheBody | Fault::CutAt(_) | Fault::Replaced | Fault::Removed) | None => {}
         }
         let (bucket, key) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
-        if bucket != BUCKET {
+        let without_ranges = state.without_ranges;
+        let Some(objects) = state.buckets.get_mut(bucket) else {
             return error(StatusCode::NOT_FOUND, "NoSuchBucket", "The specified bucket does not exist");
-        }
-        let found = state.objects.get(key).cloned();
+        };
+        let found = objects.get(key).cloned();
         match head.method {
             Method::HEAD => answer(StatusCode::OK, ""),
-            Method::GET if key.is_empty() => list(&state.objects, &query),
+            Method::GET if key.is_empty() => list(objects, &query),
             Method::GET => match (found, header(IF_MATCH)) {
                 (None, _) => error(StatusCode::NOT_FOUND, "NoSuchKey", "The specified key does not exist."),
                 (Some(bytes), Some(expected)) if expected != etag(&bytes) => error(
@@ -179,14 +195,14 @@ impl S3Server {
                     "At least one of the pre-conditions did not hold",
                 ),
                 (Some(bytes), _) => {
-                    let range = header(RANGE).filter(|_| !state.without_ranges);
+                    let range = header(RANGE).filter(|_| !without_ranges);
                     let from = range.map(|range| range["bytes=".len()..range.len() - 1].parse().unwrap());
                     match fault {
                         Some(Fault::Replaced) => {
                             let other: Vec<u8> = bytes.iter().rev().copied().collect();
-                            state.objects.insert(key.to_string(), other.into());
+                            objects.insert(key.to_string(), other.into());
                         }
-                        Some(Fault::Removed) => drop(state.objects.remove(key)),
+                        Some(Fault::Removed) => drop(objects.remove(key)),
                         _ => {}
                     }
                     let rest = bytes.len() - from.unwrap_or(0);
@@ -208,7 +224,7 @@ impl S3Server {
                 }
                 let mut answer = answer(StatusCode::OK, "");
                 answer.headers_mut().insert(ETAG, etag(&body).parse().unwrap());
-                state.objects.insert(key.to_string(), body);
+                objects.insert(key.to_string(), body);
                 answer
             }
             _ => error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "not here"),
@@ -221,7 +237,8 @@ fn list(objects: &BTreeMap<String, Bytes>, query: &BTreeMap<String, String>) -> 
     let of = |name: &str| query.get(name).cloned().unwrap_or_default();
     assert_eq!(of("list-type"), "2");
     assert_eq!(of("encoding-type"), "url", "control characters cannot be written otherwise");
-    let (prefix, after) = (of("prefix"), decode(&of("continuation-token")));
+    let token = decode(&of("continuation-token"));
+    let (prefix, after) = (of("prefix"), if token.is_empty() { of("start-after") } else { token });
     let page = of("max-keys").parse().unwrap_or(1000).min(1000);
     let mut keys = objects.iter().filter(|(key, _)| key.starts_with(&prefix) && (after.is_empty() || **key > after));
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?><ListBucketResult><EncodingType>url</EncodingType>");

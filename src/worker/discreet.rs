@@ -3,16 +3,16 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::Ended;
 use crate::item::Item;
 use crate::outcome::{Failure, Outcome};
 use crate::redact::Redact;
 use crate::secrets::Secrets;
-use crate::worker::Ended;
 
 /// Goes over everything that is said of items before it is recorded or shown. Outputs stay as they are: the next item of a lane is
 /// given them, so they are redacted where they are shown.
 #[derive(Debug)]
-pub(super) struct Discreet {
+pub(crate) struct Discreet {
     redact: Redact,
     secrets: Arc<Secrets>,
 }
