@@ -82,6 +82,36 @@ pub struct Progress {
     pub counts: Counts,
     /// All tries so far.
     pub attempts: u64,
+    /// Child executions by status, of a run on AWS. There the items of a child that ended well count as succeeded until the end, when it
+    /// is known what became of each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub executions: Option<Executions>,
+}
+
+/// How many child executions are in which state, in the words of `DescribeMapRun`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Executions {
+    /// All of them, as far as they are known.
+    pub total: u64,
+    /// Not begun.
+    pub pending: u64,
+    /// Being worked on.
+    pub running: u64,
+    /// Ended well.
+    pub succeeded: u64,
+    /// Ended with an error.
+    pub failed: u64,
+    /// Took too long.
+    pub timed_out: u64,
+    /// Stopped.
+    pub aborted: u64,
+}
+
+impl Executions {
+    /// Those that have ended.
+    pub fn ended(&self) -> u64 {
+        self.succeeded + self.failed + self.timed_out + self.aborted
+    }
 }
 
 /// Sees a run. It is beside the run, not in it: it cannot fail it, and it must not wait.

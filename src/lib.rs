@@ -31,6 +31,7 @@
 //! - `worker`: attempts, waits, steps, deadlines; behind [`Trial`] for testing a job
 //! - [`workflow`]: the YAML file
 //! - [`asl`]: a workflow as AWS runs it, and the rules of its language
+//! - `aws`: putting a workflow there, starting and watching its runs
 //! - `bucket`: what workers on AWS leave in S3, and how it is put together
 //! - `lambda`: the worker on AWS, and the gate that judges a run there
 //! - `lanes`: which items come one after another
@@ -63,6 +64,8 @@
 #![cfg_attr(not(feature = "http"), allow(dead_code, reason = "what only `http_chain` uses is there without it as well"))]
 
 pub mod asl;
+#[cfg(feature = "aws")]
+mod aws;
 mod batch;
 #[cfg(any(feature = "lambda", feature = "aws"))]
 mod bucket;
@@ -106,7 +109,7 @@ use std::process::ExitCode;
 pub use batch::Batch;
 pub use call::{Answer, NoAnswer};
 pub use error::{Error, ErrorKind, Place, Result};
-pub use event::{Event, Observer, Progress, Unobserved, Waiting};
+pub use event::{Event, Executions, Observer, Progress, Unobserved, Waiting};
 pub use expression::Setting;
 pub use item::{Item, ItemKey};
 pub use job::{Attempt, ConfigError, Ending, Fleet, Job, JobError, Jobs, Keys, Repeat, RowsAttempt, Setup, Within, Work};

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::definition::{Catcher, Choice, ChoiceRule, Fail, Invocation, Pass, Retrier, State, States, Succeed, Task, Test, Wait};
 use super::machine::WORKER;
+use crate::workflow::ExecutionType;
 
 pub(super) const INVOKE: &str = "arn:aws:states:::lambda:invoke";
 
@@ -34,12 +35,53 @@ pub(super) fn lambda_errors() -> Retrier {
     }
 }
 
-/// The states of a child, which begins with `Work`.
-pub(super) fn child() -> States {
+/// The names of the states of a child: no name may stand twice in a definition.
+pub(super) struct Names {
+    pub work: &'static str,
+    is_there_a_rest: &'static str,
+    wait: &'static str,
+    done: &'static str,
+    ask_again: &'static str,
+    asked_enough: &'static str,
+    given_up: &'static str,
+    refused: &'static str,
+}
+
+pub(super) const OF_MAP: Names = Names {
+    work: "Work",
+    is_there_a_rest: "Is there a rest",
+    wait: "Wait",
+    done: "Batch done",
+    ask_again: "Ask again",
+    asked_enough: "Asked enough",
+    given_up: "Given up",
+    refused: "Refused",
+};
+
+pub(super) const OF_REDRIVEN: Names = Names {
+    work: "Work (redriven)",
+    is_there_a_rest: "Is there a rest (redriven)",
+    wait: "Wait (redriven)",
+    done: "Batch done (redriven)",
+    ask_again: "Ask again (redriven)",
+    asked_enough: "Asked enough (redriven)",
+    given_up: "Given up (redriven)",
+    refused: "Refused (redriven)",
+};
+
+/// How long an express child may take, in seconds; a worker is told, so that it stops in time.
+const EXPRESS_ENDS_AFTER: u32 = 300;
+
+/// The states of a child, which begins with `names.work`.
+pub(super) fn child(names: &Names, kind: ExecutionType) -> States {
     let again = "$.BatchInput.asked.again";
+    let mut told = json!({ "name.$": "$$.Execution.Name", "started.$": "$$.Execution.StartTime" });
+    if kind == ExecutionType::Express {
+        told["ends_after"] = EXPRESS_ENDS_AFTER.into();
+    }
     States(vec![
         (
-            "Work",
+            names.work,
             State::Task(Box::new(Task {
                 comment: "One batch. A worker that dies leaves behind what it has finished.",
                 resource: INVOKE,
@@ -48,7 +90,7 @@ pub(super) fn child() -> States {
                     payload: json!({
                         "BatchInput.$": "$.BatchInput",
                         "Items.$": "$.Items",
-                        "Child": { "name.$": "$$.Execution.Name", "started.$": "$$.Execution.StartTime" },
+                        "Child": told,
                     }),
                 },
                 result_selector: None,
@@ -56,54 +98,55 @@ pub(super) fn child() -> States {
                 output_path: Some("$.Payload"),
                 retry: vec![lambda_errors()],
                 catch: vec![
-                    Catcher { error_equals: HOPELESS, result_path: Some("$"), next: "Refused" },
-                    Catcher { error_equals: CRASHES, result_path: None, next: "Ask again" },
+                    Catcher { error_equals: HOPELESS, result_path: Some("$"), next: names.refused },
+                    Catcher { error_equals: CRASHES, result_path: None, next: names.ask_again },
                 ],
-                next: "Is there a rest",
+                next: names.is_there_a_rest,
             })),
         ),
         (
-            "Is there a rest",
+            names.is_there_a_rest,
             State::Choice(Choice {
                 comment: "A worker that has to wait for longer than it may says until when, and gives back what is left.",
-                choices: vec![ChoiceRule { variable: "$.wait_until", test: Test::IsPresent(true), next: "Wait" }],
-                default: "Batch done",
+                choices: vec![ChoiceRule { variable: "$.wait_until", test: Test::IsPresent(true), next: names.wait }],
+                default: names.done,
             }),
         ),
         (
-            "Wait",
+            names.wait,
             State::Wait(Wait {
                 comment: "Nobody is paid for this pause.",
                 timestamp_path: "$.wait_until",
                 output_path: "$.rest",
-                next: "Work",
+                next: names.work,
             }),
         ),
-        ("Batch done", State::Succeed(Succeed {})),
+        (names.done, State::Succeed(Succeed {})),
         (
-            "Ask again",
+            names.ask_again,
             State::Pass(Pass {
                 comment: "The next worker does what has no outcome yet.",
+                input_path: None,
                 result: None,
                 parameters: Some(json!({ "again.$": format!("States.MathAdd({again}, 1)") })),
                 result_path: Some("$.BatchInput.asked"),
-                next: "Asked enough",
+                next: names.asked_enough,
             }),
         ),
         (
-            "Asked enough",
+            names.asked_enough,
             State::Choice(Choice {
                 comment: "Not for ever.",
                 choices: vec![ChoiceRule {
                     variable: again,
                     test: Test::NumericGreaterThanEquals(MOST_ASKED_AGAIN + 1),
-                    next: "Given up",
+                    next: names.given_up,
                 }],
-                default: "Work",
+                default: names.work,
             }),
         ),
         (
-            "Given up",
+            names.given_up,
             State::Fail(Fail {
                 error: Some("Worker.Crashed"),
                 cause: Some("the worker died again and again; the gate says which items have no outcome"),
@@ -111,6 +154,6 @@ pub(super) fn child() -> States {
                 cause_path: None,
             }),
         ),
-        ("Refused", State::Fail(Fail { error: None, cause: None, error_path: Some("$.Error"), cause_path: Some("$.Cause") })),
+        (names.refused, State::Fail(Fail { error: None, cause: None, error_path: Some("$.Error"), cause_path: Some("$.Cause") })),
     ])
 }

@@ -46,6 +46,8 @@ pub(super) enum State {
 pub(super) struct Pass {
     pub comment: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters: Option<Value>,

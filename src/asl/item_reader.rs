@@ -59,6 +59,19 @@ pub(super) fn item_reader(workflow: &Workflow, given: &Given) -> ItemReader {
     ItemReader { resource: if lists { LIST } else { GET }, reader_config, parameters }
 }
 
+/// The reader of the items of a redrive, whose file the execution names.
+pub(super) fn items_of_a_redrive() -> ItemReader {
+    ItemReader {
+        resource: GET,
+        reader_config: Some(ReaderConfig { input_type: Some("JSONL"), ..ReaderConfig::default() }),
+        parameters: ObjectName {
+            bucket_path: Some("$.items.bucket".into()),
+            key_path: Some("$.items.key".into()),
+            ..ObjectName::default()
+        },
+    }
+}
+
 fn literal(source: &ItemsSource) -> ObjectName {
     let name = |bucket: &String| ObjectName { bucket: Some(bucket.clone()), ..ObjectName::default() };
     let file = match source {

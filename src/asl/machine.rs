@@ -4,14 +4,12 @@ use std::path::Path;
 
 use serde_json::{Map as Object, Value, json};
 
-use super::child::{child, lambda_errors};
+use super::child::{OF_MAP, OF_REDRIVEN, child};
 use super::children::Children;
-use super::definition::{
-    Choice, ChoiceRule, Definition, Fail, Invocation, ItemBatcher, ItemProcessor, Map, ObjectName, Pass, ProcessorConfig,
-    ResultWriter, Retrier, State, States, Succeed, Task, Test,
-};
+use super::definition::{Definition, ItemBatcher, ItemProcessor, Map, ObjectName, ProcessorConfig, ResultWriter, State, States};
+use super::frame::{Batch, REDRIVE_BATCH, begin, end};
 use super::given::{Given, only_param};
-use super::item_reader::{item_reader, source_param};
+use super::item_reader::{item_reader, items_of_a_redrive, source_param};
 use super::policy;
 use super::refusals::refusals;
 use crate::error::{Error, Result};
@@ -27,8 +25,13 @@ pub(super) const RESULTS: &str = "${ResultsBucket}";
 /// What of the 256 KiB of a child's input is left free: the worker is told which child asks, and how often it was asked.
 const RESERVED_BYTES: u64 = 2048;
 
-/// The label of the map run, a part of the names of its child executions.
-pub(super) const LABEL: &str = "Map";
+/// More items than this are never in 254 KiB.
+const MOST_BY_BYTES: u32 = 20_000;
+
+/// The maps: one over the source, one over the items of a redrive. The name of the state is also the label of its map run, a part of the
+/// names of the child executions.
+pub(super) const MAP: &str = "Map";
+pub(super) const REDRIVEN: &str = "Redriven";
 
 /// A workflow as AWS runs it: the definition of its state machine, the policies of its roles, the input of its executions.
 ///
@@ -175,73 +178,20 @@ fn split_source(workflow: &Workflow, given: &Given, mut known: Object<String, Va
 }
 
 fn definition(workflow: &Workflow, given: &Given, children: &Children, known: Object<String, Value>) -> Definition {
-    let pass =
-        |comment, result, parameters, result_path, next| State::Pass(Pass { comment, result, parameters, result_path, next });
-    let begin = |params: Value| {
-        let mut begin = json!({
-            "run.$": "$$.Execution.Name",
-            "results": {
-                "bucket": RESULTS,
-                "prefix.$": format!("States.Format('{}/{{}}/', $$.Execution.Name)", workflow.name),
-            },
-        });
-        if let (Value::Object(begin), Value::Object(params)) = (&mut begin, params) {
-            begin.extend(params);
-        }
-        Some(begin)
-    };
-    let states = vec![
-        (
-            "Defaults",
-            pass("The params that an execution need not give.", Some(Value::Object(known)), None, Some("$.defaults"), "Given"),
-        ),
-        (
-            "Given",
-            State::Choice(Choice {
-                comment: "Whether the execution gives params of its own.",
-                choices: vec![ChoiceRule { variable: "$.params", test: Test::IsPresent(true), next: "Params" }],
-                default: "No params",
-            }),
-        ),
-        (
-            "Params",
-            pass(
-                "Those given come before the defaults.",
-                None,
-                begin(json!({ "params.$": "States.JsonMerge($.defaults, $.params, false)" })),
-                None,
-                "Map",
-            ),
-        ),
-        ("No params", pass("The defaults alone.", None, begin(json!({ "params.$": "$.defaults" })), None, "Map")),
-        ("Map", State::Map(Box::new(map(workflow, given, children)))),
-        ("Gate", State::Task(Box::new(gate()))),
-        (
-            "Verdict",
-            State::Choice(Choice {
-                comment: "Items decide, not batches: failed, unknown and blocked ones against `tolerated_failure`.",
-                choices: vec![
-                    ChoiceRule { variable: "$.gate.answer.rest", test: Test::IsPresent(true), next: "Gate" },
-                    ChoiceRule { variable: "$.gate.answer.verdict", test: Test::StringEquals("succeeded"), next: "Succeeded" },
-                ],
-                default: "Beyond tolerance",
-            }),
-        ),
-        ("Succeeded", State::Succeed(Succeed {})),
-        (
-            "Beyond tolerance",
-            State::Fail(Fail {
-                error: Some("Fanfold.BeyondTolerance"),
-                error_path: None,
-                cause: None,
-                cause_path: Some("$.gate.answer.summary"),
-            }),
-        ),
-    ];
     let comment = match &workflow.description {
         Some(description) => format!("{}: {description} Made by fanfold {}.", workflow.name, env!("CARGO_PKG_VERSION")),
         None => format!("{}. Made by fanfold {}.", workflow.name, env!("CARGO_PKG_VERSION")),
     };
+    let map = map(workflow, given, children);
+    let batch = match (&map.item_batcher.max_items_per_batch_path, map.item_batcher.max_items_per_batch) {
+        (Some(path), _) => Batch::By(path.clone()),
+        (None, most) => Batch::Of(most.unwrap_or(MOST_BY_BYTES)),
+    };
+    let mut states = begin(&workflow.name, known, batch);
+    let redriven = redriven(map.clone(), children);
+    states.push((MAP, State::Map(Box::new(map))));
+    states.push((REDRIVEN, State::Map(Box::new(redriven))));
+    states.extend(end());
     Definition { comment, start_at: "Defaults", states: States(states) }
 }
 
@@ -252,14 +202,20 @@ fn map(workflow: &Workflow, given: &Given, children: &Children) -> Map {
     let bytes = settings.batch.max_bytes.min(CHILD_INPUT_BYTES as u64 - RESERVED_BYTES);
     Map {
         comment: format!("{} children: {}.", children.word(), children.why.replace('`', "")),
-        label: LABEL,
+        label: MAP,
         item_reader: item_reader(workflow, given),
         item_selector: json!({ "index.$": "$$.Map.Item.Index", "value.$": "$$.Map.Item.Value" }),
         item_batcher: ItemBatcher {
             max_items_per_batch: settings.batch.max_items.filter(|_| items.is_none()),
             max_items_per_batch_path: items,
             max_input_bytes_per_batch: bytes,
-            batch_input: json!({ "run.$": "$.run", "params.$": "$.params", "results.$": "$.results", "asked": { "again": 0 } }),
+            batch_input: json!({
+                "run.$": "$.run",
+                "round.$": "$.round",
+                "params.$": "$.params",
+                "results.$": "$.results",
+                "asked": { "again": 0 },
+            }),
         },
         max_concurrency: Some(settings.max_concurrency).filter(|_| concurrency.is_none()),
         max_concurrency_path: concurrency,
@@ -267,14 +223,14 @@ fn map(workflow: &Workflow, given: &Given, children: &Children) -> Map {
         tolerated_failure_percentage: 100,
         item_processor: ItemProcessor {
             processor_config: ProcessorConfig { mode: "DISTRIBUTED", execution_type: children.word() },
-            start_at: "Work",
-            states: child(),
+            start_at: OF_MAP.work,
+            states: child(&OF_MAP, children.kind),
         },
         result_writer: ResultWriter {
             resource: "arn:aws:states:::s3:putObject",
             parameters: ObjectName {
                 bucket_path: Some("$.results.bucket".into()),
-                prefix_path: Some("$.results.prefix".into()),
+                prefix_path: Some("States.Format('{}map', $.results.prefix)".into()),
                 ..ObjectName::default()
             },
         },
@@ -283,18 +239,23 @@ fn map(workflow: &Workflow, given: &Given, children: &Children) -> Map {
     }
 }
 
-/// Folds the outcomes of all items. One that is not through in its time says so, and is asked to go on.
-fn gate() -> Task {
-    let crashed = Retrier { error_equals: super::child::CRASHES, max_attempts: 2, ..lambda_errors() };
-    Task {
-        comment: "Folds the outcomes of all items, writes report.json and failed.jsonl, and says the verdict.",
-        resource: super::child::INVOKE,
-        parameters: Invocation { function_name: WORKER, payload: json!({ "Gate.$": "$" }) },
-        result_selector: Some(json!({ "answer.$": "$.Payload" })),
-        result_path: Some("$.gate"),
-        output_path: None,
-        retry: vec![lambda_errors(), crashed],
-        catch: Vec::new(),
-        next: "Verdict",
+/// The same over the items of a redrive, which have kept their indexes.
+fn redriven(map: Map, children: &Children) -> Map {
+    Map {
+        comment: "The items of a redrive, one a line; otherwise as the other map.".to_string(),
+        label: REDRIVEN,
+        item_reader: items_of_a_redrive(),
+        item_selector: json!({ "index.$": "$$.Map.Item.Value.index", "value.$": "$$.Map.Item.Value.value" }),
+        item_batcher: ItemBatcher {
+            max_items_per_batch: None,
+            max_items_per_batch_path: Some(REDRIVE_BATCH.to_string()),
+            ..map.item_batcher
+        },
+        item_processor: ItemProcessor {
+            start_at: OF_REDRIVEN.work,
+            states: child(&OF_REDRIVEN, children.kind),
+            ..map.item_processor
+        },
+        ..map
     }
 }

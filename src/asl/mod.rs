@@ -15,6 +15,7 @@ mod definition;
 mod distributed;
 mod document;
 mod fields;
+mod frame;
 mod given;
 mod item_reader;
 mod machine;

@@ -1,16 +1,40 @@
 //! The policies of the two roles: what the state machine may, and what its workers may, and nothing else.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::given::{Given, bucket_and_prefix, open_param, placeholder};
-use super::machine::{LABEL, RESULTS, WORKER};
+use super::machine::{MAP, REDRIVEN, RESULTS};
 use crate::job::Fleet;
 use crate::reader::{ItemsSource, SourceFile};
 use crate::storage::Location;
 use crate::workflow::Workflow;
 
 const HERE: &str = "${AWS::Region}:${AWS::AccountId}";
+
+/// What a state machine needs to write its log.
+const LOG_DELIVERY: &[&str] = &[
+    "logs:CreateLogDelivery",
+    "logs:GetLogDelivery",
+    "logs:UpdateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:DescribeResourcePolicies",
+    "logs:DescribeLogGroups",
+];
+
+/// What the function of a workflow is called.
+pub(crate) fn function_name(workflow: &str) -> String {
+    format!("fanfold-{workflow}")
+}
+
+/// Where the workers of a workflow write their log.
+pub(crate) fn log_group(workflow: &str) -> String {
+    format!("/aws/lambda/{}", function_name(workflow))
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -22,7 +46,7 @@ struct Policy {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Statement {
-    sid: &'static str,
+    sid: String,
     effect: &'static str,
     action: Vec<&'static str>,
     resource: Vec<String>,
@@ -31,8 +55,8 @@ struct Statement {
 }
 
 impl Statement {
-    fn allow(sid: &'static str, action: &[&'static str], resource: Vec<String>) -> Self {
-        Self { sid, effect: "Allow", action: action.to_vec(), resource, condition: None }
+    fn allow(sid: &str, action: &[&'static str], resource: Vec<String>) -> Self {
+        Self { sid: sid.to_string(), effect: "Allow", action: action.to_vec(), resource, condition: None }
     }
 }
 
@@ -48,23 +72,29 @@ impl Roles<'_> {
     pub fn machine(&self) -> Value {
         let name = &self.workflow.name;
         let mut statements = vec![self.read_items()];
-        statements.push(Statement::allow("InvokeWorker", &["lambda:InvokeFunction"], vec![WORKER.to_string()]));
+        // Every version: a run that goes on keeps the one that it began with.
+        let worker = format!("arn:aws:lambda:{HERE}:function:{}:*", function_name(name));
+        statements.push(Statement::allow("InvokeWorker", &["lambda:InvokeFunction"], vec![worker]));
+        let machine = format!("arn:aws:states:{HERE}:stateMachine:{name}");
         statements.push(Statement::allow(
             "StartChildren",
             &["states:StartExecution"],
-            vec![format!("arn:aws:states:{HERE}:stateMachine:{name}")],
+            vec![machine.clone(), format!("{machine}:*")],
         ));
         let children = format!("arn:aws:states:{HERE}:execution:{name}");
         statements.push(Statement::allow(
             "WatchChildren",
             &["states:DescribeExecution", "states:StopExecution", "states:RedriveExecution"],
-            vec![format!("{children}:*"), format!("{children}/{LABEL}:*")],
+            vec![format!("{children}:*"), format!("{children}/{MAP}:*"), format!("{children}/{REDRIVEN}:*")],
         ));
+        // Also reads the items of a redrive there.
         statements.push(Statement::allow(
             "WriteResults",
             &["s3:PutObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload"],
             vec![format!("arn:aws:s3:::{RESULTS}/{name}/*")],
         ));
+        // AWS knows no narrower way to let a state machine write its log.
+        statements.push(Statement::allow("WriteLog", LOG_DELIVERY, vec!["*".to_string()]));
         policy(statements)
     }
 
@@ -86,19 +116,27 @@ impl Roles<'_> {
                 writes,
             ));
         }
+        let found = objects.into_iter().chain(&self.fleet.reads).chain(&self.fleet.writes).filter_map(bucket_and_prefix);
+        let mut buckets: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (bucket, prefix) in found {
+            let prefixes = buckets.entry(bucket).or_default();
+            if !prefixes.contains(&format!("{prefix}*")) {
+                prefixes.push(format!("{prefix}*"));
+            }
+        }
+        for (number, (bucket, prefixes)) in buckets.into_iter().enumerate() {
+            statements.push(find(&format!("FindObjects{}", number + 1), &bucket, prefixes));
+        }
         statements.push(Statement::allow(
             "Outcomes",
             &["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"],
             vec![format!("arn:aws:s3:::{RESULTS}/{name}/*")],
         ));
-        statements.push(Statement {
-            condition: Some(json!({ "StringLike": { "s3:prefix": [format!("{name}/*")] } })),
-            ..Statement::allow("FindOutcomes", &["s3:ListBucket"], vec![format!("arn:aws:s3:::{RESULTS}")])
-        });
+        statements.push(find("FindOutcomes", RESULTS, vec![format!("{name}/*")]));
         statements.push(Statement::allow(
             "Logs",
             &["logs:CreateLogStream", "logs:PutLogEvents"],
-            vec![format!("arn:aws:logs:{HERE}:log-group:/aws/lambda/{name}:*")],
+            vec![format!("arn:aws:logs:{HERE}:log-group:{}:*", log_group(name))],
         ));
         let kept = |prefix: &str| -> Vec<String> {
             let secrets = &self.given.bound.settings.secrets;
@@ -148,6 +186,15 @@ fn list(source: &Location) -> Statement {
     let (bucket, prefix) = bucket_and_prefix(source).unwrap_or_default();
     let condition = (!prefix.is_empty()).then(|| json!({ "StringLike": { "s3:prefix": [format!("{prefix}*")] } }));
     Statement { condition, ..Statement::allow("ReadItems", &["s3:ListBucket"], vec![format!("arn:aws:s3:::{bucket}")]) }
+}
+
+/// Says of objects whether they are there. Without it S3 answers "denied" where there is no object. That question has no prefix, a listing
+/// has one.
+fn find(sid: &str, bucket: &str, prefixes: Vec<String>) -> Statement {
+    Statement {
+        condition: Some(json!({ "StringLikeIfExists": { "s3:prefix": prefixes } })),
+        ..Statement::allow(sid, &["s3:ListBucket"], vec![format!("arn:aws:s3:::{bucket}")])
+    }
 }
 
 /// Every object below a location.

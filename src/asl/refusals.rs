@@ -11,6 +11,9 @@ use crate::workflow::{ParamType, Workflow};
 /// What to do about what only a run on this machine can do.
 const HERE: &str = "run it here: `fanfold run`";
 
+/// The most characters of a name: that of a function has at most 64, of which `fanfold-` takes 8.
+const MOST_OF_A_NAME: usize = 56;
+
 /// A share below this many calls a second would leave workers asleep, and paid for.
 const LEAST_SHARE: f64 = 0.1;
 
@@ -36,6 +39,14 @@ pub(super) fn refusals(workflow: &Workflow, given: &Given) -> (Vec<Error>, Fleet
         if workflow.says(path) {
             refusals.tell(path, detail, HERE);
         }
+    }
+    let letters = workflow.name.chars().count();
+    if letters > MOST_OF_A_NAME {
+        let detail = format!(
+            "`{}` has {letters} characters, on AWS at most {MOST_OF_A_NAME}: the function is called `fanfold-NAME`",
+            workflow.name
+        );
+        refusals.tell("name", detail, "a shorter name");
     }
     refusals.expressions();
     refusals.source(given);

@@ -76,7 +76,7 @@ fn follow(folder: &RunFolder, json: bool) -> Result<u8> {
         std::thread::sleep(Duration::from_millis(250).saturating_sub(last.elapsed()));
         last = Instant::now();
         report = folder.report()?;
-        observer.see(&Event::Progress(Progress { counts: report.items, attempts: report.attempts }));
+        observer.see(&Event::Progress(Progress { counts: report.items, attempts: report.attempts, executions: None }));
     }
     observer.see(&Event::Finished(report.clone()));
     watcher.finish();

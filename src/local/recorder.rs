@@ -235,7 +235,7 @@ impl Writing {
         }
         if have_ended {
             self.open.retain(|_, batch| batch.ended < batch.count);
-            self.observer.see(&Event::Progress(Progress { counts: self.counts, attempts: self.attempts }));
+            self.observer.see(&Event::Progress(Progress { counts: self.counts, attempts: self.attempts, executions: None }));
         }
     }
 

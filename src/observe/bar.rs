@@ -8,8 +8,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::View;
 use super::lines::FAILURES_TOLD;
-use super::words::{calls, count, duration, item_line, items, list, waiting};
-use crate::event::{Event, Waiting};
+use super::words::{calls, count, duration, far, item_line, items, list, waiting};
+use crate::event::{Event, Executions, Waiting};
 use crate::outcome::Counts;
 
 /// Over how long the rate is measured.
@@ -22,6 +22,7 @@ pub(super) struct Bar {
     told: u32,
     waits: BTreeMap<Arc<str>, Waiting>,
     counted: String,
+    children: Option<Executions>,
 }
 
 impl Bar {
@@ -29,7 +30,7 @@ impl Bar {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
         bar.set_style(style("{spinner} {msg}"));
         let samples = std::collections::VecDeque::new();
-        Self { bar, samples, told: 0, waits: BTreeMap::new(), counted: String::new() }
+        Self { bar, samples, told: 0, waits: BTreeMap::new(), counted: String::new(), children: None }
     }
 
     fn update(&mut self, counts: &Counts, now: Instant) {
@@ -62,7 +63,10 @@ impl Bar {
     }
 
     fn message(&self, counts: &Counts, now: Instant) -> String {
-        let mut message = format!("{} of {}", count(counts.ended()), items(counts.total));
+        let mut message = match &self.children {
+            Some(children) => far(counts, children),
+            None => format!("{} of {}", count(counts.ended()), items(counts.total)),
+        };
         let not_done = counts.not_done();
         if not_done > 0 {
             message.push_str(&format!(", {} failed", count(not_done)));
@@ -95,7 +99,12 @@ impl View for Bar {
                 self.update(counts, now);
             }
             Event::Warning(text) => self.bar.println(format!("warning: {text}")),
-            Event::Progress(progress) => self.update(&progress.counts, now),
+            Event::Progress(progress) => {
+                self.children = progress.executions;
+                // On AWS more items may be found while it goes on.
+                self.bar.set_length(progress.counts.total);
+                self.update(&progress.counts, now);
+            }
             Event::Item { .. } => {
                 self.told += 1;
                 if self.told <= FAILURES_TOLD {

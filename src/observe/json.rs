@@ -61,7 +61,13 @@ fn object(event: &Event) -> Value {
             object
         }
         Event::Warning(text) => json!({ "event": "warning", "message": text }),
-        Event::Progress(progress) => json!({ "event": "progress", "items": progress.counts, "attempts": progress.attempts }),
+        Event::Progress(progress) => {
+            let mut object = json!({ "event": "progress", "items": progress.counts, "attempts": progress.attempts });
+            if let Some(executions) = progress.executions {
+                object["executions"] = json!(executions);
+            }
+            object
+        }
         Event::Item { key, outcome, attempts } => {
             let failure = match outcome {
                 Outcome::Failed(failure) | Outcome::Unknown(failure) => Some(failure),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::View;
 use super::out::say;
-use super::words::{batches, calls, count, describe, item_line, items, list, waiting};
+use super::words::{batches, calls, count, describe, far, item_line, items, list, waiting};
 use crate::event::{Event, Progress, Waiting};
 
 /// How often a line says how far the run is.
@@ -83,10 +83,17 @@ impl View for Lines {
         }
         if let Some(progress) = self.latest.take() {
             say(format_args!(
-                "{} of {}: {}",
-                count(progress.counts.ended()),
-                items(progress.counts.total),
-                describe(&progress.counts)
+                "{}",
+                match &progress.executions {
+                    // What became of each item is known at the end.
+                    Some(children) => far(&progress.counts, children),
+                    None => format!(
+                        "{} of {}: {}",
+                        count(progress.counts.ended()),
+                        items(progress.counts.total),
+                        describe(&progress.counts)
+                    ),
+                }
             ));
             self.last = Some(now);
         }

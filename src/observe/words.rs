@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::out::shown;
-use crate::event::{Event, Waiting};
+use crate::event::{Event, Executions, Waiting};
 use crate::lane::{Calls, Lanes};
 use crate::outcome::{Counts, ItemStatus, Outcome};
 use crate::rate::Rates;
@@ -86,6 +86,17 @@ pub(crate) fn describe(counts: &Counts) -> String {
         .map(|status| format!("{} {status}", count(counts.of(status))))
         .collect();
     if parts.is_empty() { "none".to_string() } else { parts.join(", ") }
+}
+
+/// `5,000 of 8,088 items, 50 of 81 executions, 1 of them failed`: how far a map run is.
+pub(crate) fn far(counts: &Counts, children: &Executions) -> String {
+    let failed = match children.failed + children.timed_out + children.aborted {
+        0 => String::new(),
+        failed => format!(", {} of them failed", count(failed)),
+    };
+    let executions = if children.total == 1 { "execution" } else { "executions" };
+    let ended = count(children.ended());
+    format!("{} of {}, {ended} of {} {executions}{failed}", count(counts.ended()), items(counts.total), count(children.total))
 }
 
 /// One line that adds up: `8,088 items: 8,038 succeeded, 50 failed; 81 batches, 8,088 tries, 8.2 s (986 items/s)`.

@@ -76,6 +76,12 @@ impl Storages {
         Self::with(scratch, Arc::new(S3Client::at(endpoint)))
     }
 
+    /// Like [`Storages::new`], with S3 in this region whatever the environment says.
+    #[cfg(feature = "aws")]
+    pub(crate) fn in_region(scratch: &str, region: &str) -> Self {
+        Self::with(scratch, Arc::new(S3Client::in_region(region)))
+    }
+
     /// What was given to [`Storages::new`]: of a run, a name that no other run of whatever state folder has.
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn scratch(&self) -> &str {

@@ -27,16 +27,23 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct S3Client {
     endpoint: Option<S3Endpoint>,
+    /// In place of the environment's.
+    region: Option<String>,
     client: OnceCell<Client>,
 }
 
 impl S3Client {
     pub fn from_environment() -> Self {
-        Self { endpoint: None, client: OnceCell::new() }
+        Self { endpoint: None, region: None, client: OnceCell::new() }
     }
 
     pub fn at(endpoint: S3Endpoint) -> Self {
-        Self { endpoint: Some(endpoint), client: OnceCell::new() }
+        Self { endpoint: Some(endpoint), ..Self::from_environment() }
+    }
+
+    #[cfg(feature = "aws")]
+    pub fn in_region(region: &str) -> Self {
+        Self { region: Some(region.to_string()), ..Self::from_environment() }
     }
 
     pub async fn open(&self, bucket: &str, prefix: &str) -> Result<S3, StorageError> {
@@ -50,6 +57,9 @@ impl S3Client {
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .timeout_config(timeouts)
             .retry_config(aws_config::retry::RetryConfig::standard().with_max_attempts(TRIES));
+        if let Some(region) = &self.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
         if let Some(S3Endpoint { url, region, access_key, secret_key }) = &self.endpoint {
             loader = loader
                 .endpoint_url(url)

@@ -160,7 +160,9 @@ fn settings_of_the_map_come_from_the_workflow_or_from_the_execution() {
         );
         let definition = machine(&text).definition();
         assert_eq!(check(&definition.to_string(), "w.json"), [], "{settings}");
-        definition["States"]["Map"].clone()
+        let mut map = definition["States"]["Map"].clone();
+        map["As usual"] = definition["States"]["As usual"].clone();
+        map
     };
     let fixed = map("max_concurrency: 9\nbatch: { max_items: 3, max_bytes: 64KiB }\n");
     assert_eq!((&fixed["MaxConcurrency"], &fixed["ItemBatcher"]["MaxItemsPerBatch"]), (&json!(9), &json!(3)));
@@ -168,6 +170,7 @@ fn settings_of_the_map_come_from_the_workflow_or_from_the_execution() {
     let given = map("max_concurrency: \"{{ params.n }}\"\nbatch: { max_items: \"{{ params.m }}\" }\n");
     assert_eq!((&given["MaxConcurrency"], &given["MaxConcurrencyPath"]), (&Value::Null, &json!("$.params.n")));
     assert_eq!(given["ItemBatcher"]["MaxItemsPerBatchPath"], "$.params.m");
+    assert_eq!((&given["As usual"]["InputPath"], &given["As usual"]["Result"]), (&json!("$.params.m"), &Value::Null));
     // Something is left for what the worker is told of its child.
     assert_eq!(given["ItemBatcher"]["MaxInputBytesPerBatch"], 262_144 - 2048);
 }
@@ -216,9 +219,21 @@ fn roles_may_what_they_need_and_nothing_else() {
         for statement in policy["Statement"].as_array().unwrap() {
             let stars =
                 |value: &Value| value.as_array().unwrap().iter().any(|text| ["*", "s3:*"].contains(&text.as_str().unwrap()));
-            assert!(!stars(&statement["Action"]) && !stars(&statement["Resource"]), "{statement}");
+            // AWS knows no narrower way for a state machine's log.
+            let log = statement["Sid"] == "WriteLog";
+            assert!(!stars(&statement["Action"]) && stars(&statement["Resource"]) == log, "{statement}");
         }
     }
+    // The children of both maps, and of every version that a run still goes on with.
+    let machine = allowed(policy);
+    let of = |sid: &str| machine.iter().find(|(known, _)| known == sid).unwrap().1.join(" ");
+    assert!(
+        of("WatchChildren").contains("execution:thumbs/Map:*") && of("WatchChildren").contains("execution:thumbs/Redriven:*")
+    );
+    assert!(of("InvokeWorker").ends_with(":function:fanfold-thumbs:*"), "{}", of("InvokeWorker"));
+    // Without it, S3 says "denied" of an object that is not there.
+    let find = worker.iter().find(|(sid, _)| sid == "FindObjects2").unwrap();
+    assert_eq!(find.1, ["arn:aws:s3:::photos"]);
     let chain = "fanfold: 1\nname: w\nsecrets: { a: { aws: a/b }, p: { aws: \"ssm:/p/q\" } }\nitems: { jsonl: { source: s3://data/x/a.jsonl } }\n\
                  job: { http_chain: { base_url: https://h.example.com, auth: { basic: { user: \"{{ secrets.a }}\", password: \"{{ secrets.p }}\" } }, steps: [{ name: a, get: /a }] } }\n";
     let machine = self::machine(chain);
@@ -228,6 +243,72 @@ fn roles_may_what_they_need_and_nothing_else() {
     assert!(worker.contains(&("Parameters".into(), vec![format!("arn:aws:ssm:{here}:parameter/p/q")])), "{worker:?}");
     let items = &allowed(machine.machine_policy())[0];
     assert_eq!(items.1, ["arn:aws:s3:::data/x/a.jsonl"], "one file, not its bucket");
+}
+
+#[test]
+fn an_execution_begins_a_run_goes_on_with_one_or_does_items_of_one_again() {
+    let text = |kind: &str| {
+        format!(
+            "fanfold: 1\nname: w\nitems: {{ csv: {{ source: s3://data/a.csv, strict: false }} }}\naws: {{ execution_type: {kind} }}\n\
+             max_concurrency: 9\njob: {{ csv_import: {{ database: postgres://app@db/shop, table: t, columns: {{ id: integer }} }} }}\n"
+        )
+    };
+    let definition = machine(&text("express")).definition();
+    let states = &definition["States"];
+    let which: Vec<(&str, &str)> = states["Which run"]["Choices"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|choice| (choice["Variable"].as_str().unwrap(), choice["Next"].as_str().unwrap()))
+        .collect();
+    assert_eq!(which, [("$.redrive", "Redrive"), ("$.resume", "Resume")]);
+    assert_eq!(states["Which run"]["Default"], "Begin");
+    for (state, run, round, next) in [
+        ("Begin", "$$.Execution.Name", json!(0), "Map"),
+        ("Resume", "$.resume.run", json!(0), "Map"),
+        ("Redrive", "$.redrive.run", Value::Null, "Batch size"),
+    ] {
+        let work = &states[state]["Parameters"];
+        assert_eq!((&work["run.$"], &work["round"], &states[state]["Next"]), (&json!(run), &round, &json!(next)));
+        assert_eq!(work["results"]["prefix.$"], format!("States.Format('w/{{}}/', {run})"));
+    }
+    assert_eq!(states["Redrive"]["Parameters"]["round.$"], "$.redrive.round");
+    // The second map differs in what it reads, and in nothing else.
+    let (map, redriven) = (&states["Map"], &states["Redriven"]);
+    assert_eq!(
+        redriven["ItemReader"],
+        json!({
+            "Resource": "arn:aws:states:::s3:getObject",
+            "ReaderConfig": { "InputType": "JSONL" },
+            "Parameters": { "Bucket.$": "$.items.bucket", "Key.$": "$.items.key" },
+        })
+    );
+    assert_eq!(
+        redriven["ItemSelector"],
+        json!({ "index.$": "$$.Map.Item.Value.index", "value.$": "$$.Map.Item.Value.value" }),
+        "items keep their index"
+    );
+    assert_eq!(redriven["Label"], "Redriven");
+    let batcher = |map: &Value| (map["ItemBatcher"]["BatchInput"].clone(), map["ItemBatcher"]["MaxInputBytesPerBatch"].clone());
+    assert_eq!(batcher(map), batcher(redriven));
+    // It may say how many items a batch has.
+    assert_eq!(redriven["ItemBatcher"]["MaxItemsPerBatchPath"], "$.redrive.batch");
+    assert_eq!((&states["As usual"]["Result"], &states["As usual"]["ResultPath"]), (&json!(100), &json!("$.redrive.batch")));
+    for field in ["MaxConcurrency", "ToleratedFailurePercentage", "ResultWriter", "ResultPath", "Next"] {
+        assert_eq!(map[field], redriven[field], "{field}");
+    }
+    assert_eq!(map["ResultWriter"]["Parameters"]["Prefix.$"], "States.Format('{}map', $.results.prefix)");
+    let child = |map: &Value| serde_json::to_string(&map["ItemProcessor"]).unwrap();
+    assert_eq!(child(redriven).replace(" (redriven)", ""), child(map));
+    // How it ends, by what the gate says.
+    assert_eq!(states["Stopped"]["Error"], "Fanfold.Stopped");
+    assert_eq!(states["Beyond tolerance"]["Error"], "Fanfold.BeyondTolerance");
+    // An express child says when it ends; a standard one may take its time.
+    let told = |definition: &Value| {
+        definition["States"]["Map"]["ItemProcessor"]["States"]["Work"]["Parameters"]["Payload"]["Child"]["ends_after"].clone()
+    };
+    assert_eq!(told(&definition), 300);
+    assert_eq!(told(&machine(&text("standard")).definition()), Value::Null);
 }
 
 #[test]
