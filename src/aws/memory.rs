@@ -91,12 +91,13 @@ impl Memory {
         };
         self.make().map_err(unwritable)?;
         let new = path.with_extension("new");
-        let written = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new).and_then(|mut file| {
-            // Texts and numbers cannot fail to be written.
-            file.write_all(&serde_json::to_vec_pretty(known).unwrap_or_default())?;
-            file.sync_all()?;
-            fs::rename(&new, &path)
-        });
+        let written =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new).and_then(|mut file| {
+                // Texts and numbers cannot fail to be written.
+                file.write_all(&serde_json::to_vec_pretty(known).unwrap_or_default())?;
+                file.sync_all()?;
+                fs::rename(&new, &path)
+            });
         written.map_err(unwritable)
     }
 

@@ -6,12 +6,30 @@
 #![allow(dead_code, unused_imports, reason = "while the room is being built")]
 
 mod clients;
+mod control;
 mod deployment;
 mod execution;
+mod follow;
 mod map_run;
+mod memory;
+mod outcomes;
+mod prune;
+mod redrive;
+mod results;
+mod run;
 mod stack;
+mod standing;
+mod start;
 mod trouble;
 
 pub(crate) use clients::Clients;
 pub(crate) use deployment::Deployment;
+pub(crate) use execution::Execution;
+pub(crate) use follow::follow;
+pub(crate) use memory::{Memory, Remembered};
+pub(crate) use redrive::Redriven;
+pub(crate) use results::{AwsItem, Results};
+pub(crate) use run::AwsRun;
 pub(crate) use stack::{Deployed, stack_name};
+pub(crate) use standing::Standing;
+pub(crate) use start::{Found, Ready, now_ms};

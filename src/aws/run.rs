@@ -7,7 +7,6 @@ use super::deployment::Deployment;
 use super::execution::{Arn, Execution};
 use super::memory::{Memory, Remembered};
 use super::stack::{Deployed, stack_name};
-use super::trouble::Asked;
 use crate::bucket::{RunBucket, run_prefix};
 use crate::error::{Error, Result};
 
@@ -74,7 +73,10 @@ impl AwsRun {
             return Self::open(clients, known).await;
         }
         let Some(deployed) = Deployed::find(&clients, &workflow).await?.filter(|stack| stack.machine == execution.machine) else {
-            return Err(Error::refused(format!("`{arn}` is no run of fanfold: there is no stack `{}` with its state machine", stack_name(&workflow))));
+            return Err(Error::refused(format!(
+                "`{arn}` is no run of fanfold: there is no stack `{}` with its state machine",
+                stack_name(&workflow)
+            )));
         };
         let known = Remembered {
             execution: Arn::of(&execution.machine, &run),
@@ -108,18 +110,17 @@ impl AwsRun {
     /// # Errors
     /// AWS cannot be asked.
     pub async fn executions(&self) -> Result<RunExecutions> {
-        Ok(self.all_executions().await?)
-    }
-
-    async fn all_executions(&self) -> Result<RunExecutions, Asked> {
+        let find = |name: String| async move { Execution::find(&self.clients, &Arn::of(&self.known.machine, &name)).await };
         let mut found: Vec<Execution> = Execution::find(&self.clients, &self.known.execution).await?.into_iter().collect();
-        for kind in ["resume", "redrive"] {
-            for n in 1.. {
-                match Execution::find(&self.clients, &self.arn(kind, n)).await? {
-                    Some(execution) => found.push(execution),
-                    None => break,
-                }
+        for n in 1.. {
+            match find(self.name("resume", n)).await? {
+                Some(execution) => found.push(execution),
+                None => break,
             }
+        }
+        for round in 1..=self.last_round().await? {
+            // A redrive that could not be started has no execution.
+            found.extend(find(self.name("redrive", round)).await?);
         }
         found.sort_by_key(|execution| execution.started_ms);
         Ok(RunExecutions(found))
@@ -136,11 +137,17 @@ impl AwsRun {
 
     /// The name of a later execution.
     pub fn name(&self, kind: &str, n: u32) -> String {
-        format!("{}-{kind}-{n}", stem(self.id()))
+        format!("{}{n}", self.name_before(kind))
     }
 
-    fn arn(&self, kind: &str, n: u32) -> String {
-        Arn::of(&self.known.machine, &self.name(kind, n))
+    /// The name of later executions without their number.
+    pub(super) fn name_before(&self, kind: &str) -> String {
+        format!("{}-{kind}-", stem(self.id()))
+    }
+
+    /// What lies in the bucket below this is the run's.
+    pub(super) fn prefix(&self) -> String {
+        run_prefix(&self.known.workflow, self.id())
     }
 }
 

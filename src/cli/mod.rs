@@ -4,6 +4,10 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this room and no other speaks to people and programs")]
 
+#[cfg(feature = "aws")]
+mod aws_look;
+#[cfg(feature = "aws")]
+mod aws_run;
 mod check;
 mod completions;
 mod definition;
@@ -22,6 +26,16 @@ mod status;
 mod stop;
 mod test;
 mod worker;
+
+/// Runs on AWS.
+#[cfg(feature = "aws")]
+mod on_aws {
+    pub(super) use super::aws_look::{follow_run, prune, results, status, status_of_all, stop, throttle};
+    pub(super) use super::aws_run::{is_there, newest, redrive, resume, run};
+}
+#[cfg(not(feature = "aws"))]
+#[path = "without_aws.rs"]
+mod on_aws;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -116,7 +130,15 @@ impl Surroundings {
 
     /// The id given, or that of the newest run.
     fn run_or_newest(&self, id: Option<&str>) -> Result<String> {
-        id.map_or_else(|| self.state().newest(), |id| Ok(id.to_string()))
+        if let Some(id) = id {
+            return Ok(id.to_string());
+        }
+        let (state, there) = (self.state(), on_aws::newest(self)?);
+        match (state.newest(), there) {
+            (Ok(here), Some((there, begun_ms))) => Ok(if state.begun_ms(&here) > begun_ms { here } else { there }),
+            (Err(_), Some((there, _))) => Ok(there),
+            (here, None) => here,
+        }
     }
 
     /// The path as it is shown: relative to here if it is below.

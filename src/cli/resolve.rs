@@ -3,7 +3,7 @@
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
-use super::{Surroundings, report};
+use super::{Surroundings, on_aws, report};
 use crate::error::{Error, Result};
 use crate::local::{Named, Resolution, Resolved};
 use crate::observe::{JsonLines, items, say};
@@ -42,6 +42,10 @@ pub(super) struct Resolve {
 
 impl Resolve {
     pub fn go(self, at: &Surroundings) -> Result<u8> {
+        if on_aws::is_there(&self.run, at)? {
+            return Err(Error::refused("`resolve` is for runs on this machine: workers on AWS keep no ledger of calls yet")
+                .hint(format!("fanfold results {} --unknown shows what is to be looked up at the other side", self.run)));
+        }
         let folder = at.state().run(&self.run)?;
         let resolution = match (self.happened, self.give_up, self.did_not_happen) {
             (Some(body), ..) => Resolution::Happened(body),

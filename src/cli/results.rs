@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::Surroundings;
+use super::{Surroundings, on_aws};
 use crate::error::{Error, Result};
 use crate::observe::say;
 use crate::outcome::ItemStatus;
@@ -18,7 +18,7 @@ use crate::outcome::ItemStatus;
     after_help = "Examples:\n  fanfold results 20261122-8f3c --failed\n  fanfold results 20261122-8f3c --failed --format csv -o failed.csv\n  fanfold results 20261122-8f3c | jq -r 'select(.output.width < 100) | .key'"
 )]
 pub(super) struct ResultsVerb {
-    /// The run's id [default: the newest]
+    /// The run's id, or the ARN of an execution on AWS [default: the newest]
     run: Option<String>,
     /// Only items that failed
     #[arg(long)]
@@ -68,6 +68,9 @@ impl ResultsVerb {
             (self.pending, ItemStatus::Pending),
         ];
         let wanted: Vec<ItemStatus> = asked.into_iter().filter(|(asked, _)| *asked).map(|(_, status)| status).collect();
+        if on_aws::is_there(&id, at)? {
+            return self.go_on_aws(&id, &wanted, at);
+        }
         let mut results = at.state().run(&id)?.results((!wanted.is_empty()).then_some(wanted), &at.jobs)?;
         if self.format == Format::Csv && self.output.is_none() && results.redacts() {
             return Err(Error::refused("`redact` hides parts of these items, and rows as they are written have them")
@@ -77,10 +80,7 @@ impl ResultsVerb {
         if let Some(warning) = results.warning() {
             say(format_args!("warning: {warning}"));
         }
-        let mut out: Box<dyn Write> = match &self.output {
-            Some(path) => Box::new(BufWriter::new(private(&at.here.join(path))?)),
-            None => Box::new(BufWriter::new(std::io::stdout().lock())),
-        };
+        let mut out = self.out(at)?;
         if let Some(csv) = &csv
             && !is_wanted(out.write_all(&csv.header()))?
         {
@@ -109,6 +109,27 @@ impl ResultsVerb {
     }
 }
 
+impl ResultsVerb {
+    fn go_on_aws(&self, run: &str, wanted: &[ItemStatus], at: &Surroundings) -> Result<u8> {
+        if self.format == Format::Csv {
+            return Err(Error::refused(
+                "`--format csv` is for runs on this machine: rows as they are written stay in their file",
+            )
+            .hint("`--format jsonl` has the rows as objects"));
+        }
+        let mut out = self.out(at)?;
+        on_aws::results(run, (!wanted.is_empty()).then_some(wanted), &mut *out, at)?;
+        Ok(0)
+    }
+
+    fn out(&self, at: &Surroundings) -> Result<Box<dyn Write>> {
+        Ok(match &self.output {
+            Some(path) => Box::new(BufWriter::new(private(&at.here.join(path))?)),
+            None => Box::new(BufWriter::new(std::io::stdout().lock())),
+        })
+    }
+}
+
 /// A file that only its owner can read: items may hold what is nobody else's business.
 fn private(path: &std::path::Path) -> Result<File> {
     let made = File::options().write(true).create(true).truncate(true).mode(0o600).open(path).and_then(|file| {
@@ -119,7 +140,7 @@ fn private(path: &std::path::Path) -> Result<File> {
 }
 
 /// Whether more is to be written: not if whoever reads has enough. Data that is missing for another reason is told.
-fn is_wanted(written: std::io::Result<()>) -> Result<bool> {
+pub(super) fn is_wanted(written: std::io::Result<()>) -> Result<bool> {
     match written {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),

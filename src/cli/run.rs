@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Surroundings, report};
+use super::{Surroundings, on_aws, report};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::local::{Redrive, Run, RunFolder, Session, dry_run};
@@ -30,6 +30,9 @@ pub(super) struct RunVerb {
     /// A value for one of the workflow's params; relative paths are relative to the current folder
     #[arg(short, long = "param", value_name = "NAME=VALUE")]
     param: Vec<String>,
+    /// Where it runs: here, or on AWS, where `fanfold deploy` put the workflow
+    #[arg(long, value_enum, value_name = "WHERE", default_value_t = On::Local)]
+    on: On,
     /// Name the run: begins it, goes on with it, or does nothing if it is done
     #[arg(long = "as", value_name = "NAME")]
     name: Option<String>,
@@ -44,10 +47,19 @@ pub(super) struct RunVerb {
     dry_run: bool,
 }
 
+/// Where a workflow runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum On {
+    /// On this machine
+    Local,
+    /// As an execution of the workflow's state machine; it goes on there whatever happens here
+    Aws,
+}
+
 /// Goes on with a run where it stands, with the workflow and the params it was begun with.
 #[derive(Debug, Args)]
 pub(super) struct Resume {
-    /// The run's id
+    /// The run's id, or the ARN of an execution on AWS
     run: String,
     /// Pause after so many items
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -62,7 +74,7 @@ pub(super) struct Resume {
 /// Items that succeeded are not touched. Nor are those that are unknown: an effect of theirs may have happened.
 #[derive(Debug, Args)]
 pub(super) struct RedriveVerb {
-    /// The run's id
+    /// The run's id, or the ARN of an execution on AWS
     run: String,
     /// Items of a batch, this time
     #[arg(long, value_name = "N")]
@@ -82,7 +94,18 @@ impl RunVerb {
     pub fn go(self, at: &Surroundings) -> Result<u8> {
         let given = self.param.iter().map(|text| param(text)).collect::<Result<Vec<_>>>()?;
         let workflow = Workflow::load(&self.workflow, &at.jobs)?;
+        if self.on == On::Aws {
+            self.check_for_aws()?;
+            return on_aws::run(&workflow, &self.workflow, &given, self.name.as_deref(), at);
+        }
         let bound = workflow.bind(&given, &at.here)?;
+        if let Some(name) = &self.name
+            && on_aws::is_there(name, at)?
+        {
+            return Err(
+                Error::refused(format!("the run `{name}` is one on AWS")).hint("`--on aws`, or another name after `--as`")
+            );
+        }
         if let Some(name) = &self.name
             && let Some(code) = self.go_on_with(name, &workflow.name, &given, &bound, at)?
         {
@@ -93,6 +116,15 @@ impl RunVerb {
         }
         let run = Run::begin(&at.state(), workflow, bound, &at.jobs, self.name.as_deref())?;
         work(run, self.limit, self.only, at)
+    }
+
+    /// What Step Functions has no way to do.
+    fn check_for_aws(&self) -> Result<()> {
+        if self.dry_run {
+            return Err(Error::refused("`--dry-run` is for this machine: Step Functions reads the items only when it runs them")
+                .hint("leave out `--on aws`: what would be done to an item is the same"));
+        }
+        no_part_on_aws(self.limit, self.only.as_deref())
     }
 
     /// A run of this name that is there already is resumed, or left alone if it is done.
@@ -139,6 +171,10 @@ impl RunVerb {
 
 impl Resume {
     pub fn go(self, at: &Surroundings) -> Result<u8> {
+        if on_aws::is_there(&self.run, at)? {
+            no_part_on_aws(self.limit, self.only.as_deref())?;
+            return on_aws::resume(&self.run, at);
+        }
         let run = Run::open(&at.state(), &self.run, &at.jobs)?;
         tell_change(&run);
         work(run, self.limit, self.only, at)
@@ -147,6 +183,10 @@ impl Resume {
 
 impl RedriveVerb {
     pub fn go(self, at: &Surroundings) -> Result<u8> {
+        if on_aws::is_there(&self.run, at)? {
+            self.check_for_aws()?;
+            return on_aws::redrive(&self.run, self.batch, at);
+        }
         let mut run = Run::open(&at.state(), &self.run, &at.jobs)?;
         if !self.accept && run.is_workflow_changed() {
             say(format_args!("note: the workflow file was changed since the run began; `--accept` takes it as it is now"));
@@ -155,6 +195,38 @@ impl RedriveVerb {
         let redriven = run.redrive(&redrive, &at.jobs)?;
         say(format_args!("{} to redrive", items(redriven)));
         work(run, None, None, at)
+    }
+}
+
+impl RedriveVerb {
+    /// What is for runs on this machine only.
+    fn check_for_aws(&self) -> Result<()> {
+        if self.accept {
+            return Err(Error::refused("`--accept` is for runs on this machine: on AWS a redrive takes what is deployed now")
+                .hint("`fanfold deploy` puts the changed workflow there"));
+        }
+        if self.items.is_some() {
+            return Err(Error::refused("`--items` is for runs on this machine: on AWS a redrive takes the items as they were")
+                .hint("a new run over the repaired file, with `-p`"));
+        }
+        if self.out_of_order {
+            return Err(Error::refused("`--out-of-order` is for workflows with `order`, which run on this machine only"));
+        }
+        Ok(())
+    }
+}
+
+/// Parts of a run are for this machine.
+fn no_part_on_aws(limit: Option<u64>, only: Option<&str>) -> Result<()> {
+    let detail = |option| format!("`{option}` is for runs on this machine: on AWS all items are handed out at once");
+    if limit.is_some() {
+        return Err(
+            Error::refused(detail("--limit")).hint("`items.limit` in the workflow reads fewer; `fanfold stop` pauses a run")
+        );
+    }
+    match only {
+        Some(_) => Err(Error::refused(detail("--only")).hint("leave out `--on aws` to do one item here")),
+        None => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::Value;
 
-use super::{Surroundings, report};
+use super::{Surroundings, on_aws, report};
 use crate::error::{Error, Result};
 use crate::event::{Event, Progress};
 use crate::local::RunFolder;
@@ -15,7 +15,7 @@ use crate::outcome::RunStatus;
 /// Shows how all runs stand, or one of them.
 #[derive(Debug, Args)]
 pub(super) struct Status {
-    /// The run's id [default: all runs; with --follow the newest]
+    /// The run's id, or the ARN of an execution on AWS [default: all runs; with --follow the newest]
     run: Option<String>,
     /// Go on showing it until it ends or stops
     #[arg(long, short)]
@@ -27,14 +27,22 @@ impl Status {
         let state = at.state();
         if self.follow {
             let id = at.run_or_newest(self.run.as_deref())?;
+            if on_aws::is_there(&id, at)? {
+                return on_aws::follow_run(&id, at);
+            }
             return follow(&state.run(&id)?, at.json);
+        }
+        if let Some(id) = &self.run
+            && on_aws::is_there(id, at)?
+        {
+            return on_aws::status(id, at);
         }
         let is_one = self.run.is_some();
         let ids = match self.run {
             Some(id) => vec![id],
             None => state.runs()?,
         };
-        if ids.is_empty() {
+        if ids.is_empty() && on_aws::newest(at)?.is_none() {
             say(format_args!("no runs in {}", at.shown(state.path()).display()));
         }
         let mut unreadable = Vec::new();
@@ -61,6 +69,9 @@ impl Status {
                     report::unknown(&report);
                 }
             }
+        }
+        if !is_one {
+            unreadable.extend(on_aws::status_of_all(at)?);
         }
         Error::all(unreadable).map_or(Ok(0), Err)
     }

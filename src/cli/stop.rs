@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Surroundings, report};
+use super::{Surroundings, on_aws, report};
 use crate::error::{Error, Result};
 use crate::observe::{JsonLines, batches, rate_words, say};
 use crate::units::parse_rate;
@@ -12,7 +12,7 @@ use crate::units::parse_rate;
 /// Asks the process that works on a run to stop, and waits until it has: nothing new is started, what is in flight ends.
 #[derive(Debug, Args)]
 pub(super) struct Stop {
-    /// The run's id
+    /// The run's id, or the ARN of an execution on AWS
     run: String,
 }
 
@@ -20,7 +20,7 @@ pub(super) struct Stop {
 /// second; it stays for a resume.
 #[derive(Debug, Args)]
 pub(super) struct Throttle {
-    /// The run's id
+    /// The run's id, or the ARN of an execution on AWS
     run: String,
     /// Batches at once, in place of the workflow's `max_concurrency`
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -53,6 +53,9 @@ impl AskedRate {
 
 impl Stop {
     pub fn go(self, at: &Surroundings) -> Result<u8> {
+        if on_aws::is_there(&self.run, at)? {
+            return on_aws::stop(&self.run, at);
+        }
         let folder = at.state().run(&self.run)?;
         if folder.is_busy() {
             folder.ask_to_stop()?;
@@ -77,6 +80,9 @@ impl Stop {
 
 impl Throttle {
     pub fn go(self, at: &Surroundings) -> Result<u8> {
+        if on_aws::is_there(&self.run, at)? {
+            return on_aws::throttle(&self.run, self.concurrency, !self.rate.is_empty(), at);
+        }
         let folder = at.state().run(&self.run)?;
         if self.concurrency.is_none() && self.rate.is_empty() {
             return Err(Error::refused("nothing was said of how fast")

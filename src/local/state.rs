@@ -89,6 +89,13 @@ impl StateFolder {
         })
     }
 
+    /// When a run was begun, in milliseconds since 1970; 0 if that is not known.
+    pub(crate) fn begun_ms(&self, id: &str) -> i64 {
+        let made = fs::metadata(self.folder(id).record_path()).and_then(|data| data.created().or(data.modified())).ok();
+        let since = made.and_then(|made| made.duration_since(std::time::UNIX_EPOCH).ok());
+        since.and_then(|since| since.as_millis().try_into().ok()).unwrap_or(0)
+    }
+
     /// Makes the folder of a new run: of this id, which may be there already, or of a new one made of the date and four random hex
     /// digits.
     pub(super) fn new_run(&self, id: Option<&str>) -> Result<RunFolder> {

@@ -1,0 +1,137 @@
+//! Redriving a run: its failed and blocked items are written into a file of their own, which a new execution reads instead of the source.
+
+use futures_util::TryStreamExt;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::outcomes::Outcomes;
+use super::run::AwsRun;
+use crate::bucket::redrive_items;
+use crate::error::{Error, Result};
+use crate::outcome::ItemStatus;
+use crate::storage::Location;
+
+/// The error of items that the gate refused since another one has their key or destination. To do them again changes nothing.
+const DUPLICATE: &str = "Item.Duplicate";
+
+/// A line of the file.
+#[derive(Serialize)]
+struct Again {
+    index: u64,
+    key: String,
+    value: Value,
+}
+
+/// What is redriven.
+#[derive(Debug)]
+pub(crate) struct Redriven {
+    pub items: u64,
+    /// Those that stay as they are.
+    pub duplicates: u64,
+    /// The ARN of the execution.
+    pub execution: String,
+}
+
+impl AwsRun {
+    /// Starts an execution over exactly the failed and blocked items, with the worker that is deployed now; batches of `batch` items,
+    /// else as the workflow says.
+    ///
+    /// # Errors
+    /// The run is going on, nothing failed, the items' data were removed; it cannot be started.
+    pub async fn redrive(&self, batch: Option<u32>) -> Result<Redriven> {
+        let executions = self.executions().await?;
+        self.check_idle(&executions)?;
+        let deployed = self.deployed().await?;
+        let Some(newest) = executions.newest() else {
+            return Err(Error::refused(format!(
+                "Step Functions knows no execution of run {} any more, and with them its params",
+                self.id()
+            ))
+            .hint("results stay; `fanfold run` begins a new run"));
+        };
+        let mut file = Vec::new();
+        let (mut items, mut duplicates) = (0, 0);
+        let outcomes = Outcomes::of(self).await?;
+        let mut batches = std::pin::pin!(outcomes.batches());
+        while let Some((files, mut lines)) = batches.try_next().await? {
+            lines.retain(|line| matches!(line.status, ItemStatus::Failed | ItemStatus::Blocked));
+            let all = lines.len();
+            lines.retain(|line| line.error.as_deref() != Some(DUPLICATE));
+            duplicates += (all - lines.len()) as u64;
+            if lines.is_empty() {
+                continue;
+            }
+            let mut values: std::collections::HashMap<u64, Value> =
+                self.bucket.items(&files).await?.into_iter().map(|item| (item.index, item.value)).collect();
+            for line in lines {
+                let Some(value) = values.remove(&line.index).filter(|value| !value.is_null()) else {
+                    return Err(Error::refused(format!(
+                        "the data of run {} were removed, so nothing of it can be done again",
+                        self.id()
+                    ))
+                    .hint("`fanfold run` begins a new run"));
+                };
+                // Values and texts cannot fail to be written.
+                let _ = serde_json::to_writer(&mut file, &Again { index: line.index, key: line.key, value });
+                file.push(b'\n');
+                items += 1;
+            }
+        }
+        if items == 0 {
+            let detail = format!("nothing of run {} failed or is blocked", self.id());
+            return Err(match duplicates {
+                0 => Error::refused(detail).hint(format!("fanfold status {}", self.id())),
+                _ => Error::refused(format!("{detail} but items that have the key or destination of another one"))
+                    .hint("those need another `items.key` or `name`, and a new run"),
+            });
+        }
+        let round = self.next_round(executions.0.iter().map(|one| one.round()).max().unwrap_or(0)).await?;
+        let name = redrive_items(round);
+        self.bucket.put(&name, file).await?;
+        let key = format!("{}{name}", self.prefix());
+        let mut redrive = json!({ "run": self.id(), "round": round, "items": { "bucket": self.known.bucket, "key": key } });
+        if let Some(batch) = batch {
+            redrive["batch"] = batch.into();
+        }
+        let input = json!({ "params": newest.input.params, "redrive": redrive });
+        let execution = self.start_on(&deployed, &self.name("redrive", round), &input).await?;
+        Ok(Redriven { items, duplicates, execution })
+    }
+
+    /// The round of a new redrive: behind all that were handed out or have an execution.
+    async fn next_round(&self, known: u32) -> Result<u32> {
+        let mut batches = self.bucket.redriven_batches();
+        let mut last = known;
+        while let Some(files) = batches.next().await? {
+            last = last.max(files.name.round);
+        }
+        Ok(last + 1)
+    }
+
+    /// The last round of which there is a file with items.
+    pub(super) async fn last_round(&self) -> Result<u32> {
+        let folder = Location::s3(&self.known.bucket, format!("{}redrive/", self.prefix()));
+        let mut pages = self.clients.storages.open(&folder).await?.list();
+        let mut last = 0;
+        while let Some(page) = pages.next().await? {
+            let rounds = page.iter().filter_map(|object| object.name.split('/').next()?.parse().ok());
+            last = rounds.fold(last, u32::max);
+        }
+        Ok(last)
+    }
+
+    /// Whether items of a redrive have no outcome yet.
+    pub(super) async fn is_round_open(&self, round: u32) -> Result<bool> {
+        let asked = self.bucket.get(&redrive_items(round)).await?;
+        let asked = asked.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
+        let mut batches = self.bucket.redriven_batches();
+        let mut ended = 0;
+        while let Some(files) = batches.next().await? {
+            if files.name.round == round {
+                let folded = self.bucket.folded(&files).await?;
+                ended += folded.iter().filter(|item| item.line.status != ItemStatus::Pending).count();
+            }
+        }
+        Ok(ended < asked)
+    }
+}
