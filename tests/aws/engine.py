@@ -11,7 +11,8 @@ What is ours, so that no claim about AWS rests on it:
  4. ResultWriter: manifest.json, SUCCEEDED_n.json, FAILED_n.json, PENDING_n.json, and the state's output that points to them.
  5. UpdateMapRun while a map runs; StopExecution that starts no further child; counts of DescribeMapRun in items and in children.
  6. An execution started on a version or an alias runs that version's definition (ministack takes the newest).
- 7. Lambda errors by AWS's names: Lambda.TooManyRequestsException for a throttle; more memory than the function has ends its process.
+ 7. Lambda errors by AWS's names: Lambda.TooManyRequestsException for a throttle; reserved concurrency holds for versions too; more
+    memory than the function has ends its process.
  8. AWS::StepFunctions::StateMachineVersion and …Alias in templates; Service Quotas.
  9. A function sees its own environment and nothing of ours. Faults on demand, a line per invocation in invocations.jsonl, and a program
     that stands in for the packed one.
@@ -565,6 +566,12 @@ def invoked(invoke):
     return told
 
 
+def reserved(_function, config):
+    """Reserved concurrency is the function's, whichever version is invoked (ministack asks the version)."""
+    function = lambdas._functions.get(config.get("FunctionName")) or {}
+    return function.get("concurrency")
+
+
 def program_of(unpack):
     """With a `bootstrap` in the rig's folder, functions run that program: a debug build is too large to be packed for each test."""
 
@@ -703,6 +710,7 @@ def main():
 
     lambdas._provided_worker_env = environment(lambdas._provided_worker_env)
     lambdas._provided_runtime_code_dir = program_of(lambdas._provided_runtime_code_dir)
+    lambdas._reserved_concurrency = reserved
     keys = {name: os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
     runtime.execution_credentials = lambdas.execution_credentials = lambda config: keys
     runtime.ProvidedWorker.invoke = invoked(runtime.ProvidedWorker.invoke)

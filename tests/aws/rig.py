@@ -9,6 +9,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -106,9 +107,13 @@ def up(command):
         environment["AWS_ENDPOINT_URL"] = ministack(folder, environment, held)
         environment["FANFOLD_RIG_PYTHON"] = sys.executable
         ended = subprocess.call(command, env=environment)
-        if ended and os.environ.get("FANFOLD_RIG_LOG"):
-            sys.stderr.write((folder / "ministack.log").read_text())
-            sys.stderr.write((folder / "functions.log").read_text() if (folder / "functions.log").exists() else "")
+        if ended:
+            # What the engines and the functions said of the last run that went wrong.
+            kept = BIN.parent.parent / "logs"
+            kept.mkdir(exist_ok=True)
+            for log in [*folder.glob("*.log"), *folder.glob("*.jsonl")]:
+                shutil.copy(log, kept)
+            print(f"the logs are in {kept}", file=sys.stderr)
         return ended
 
 

@@ -101,13 +101,20 @@ fn each_way_to_end_is_the_same_here_and_there() {
         "throttled" => json!({ "id": format!("i{n}"), "what": "throttled", "tries": 1 }),
         what => doing(n, what),
     });
-    let settings = "batch: { max_items: 7 }\nretry: { initial_interval: 10ms, max_retries: 3, jitter: none }\nstop: { if_first: 0 }";
-    rig.notes(items, "echo: true", &settings.replace("\nstop: { if_first: 0 }", ""));
+    let settings = "batch: { max_items: 7 }\nretry: { initial_interval: 10ms, max_retries: 3, jitter: none }";
+    rig.notes(items, "echo: true", settings);
     let here = finished(&rig.stage.json(1, &["run", "flow.yaml", "--as", "here"]));
     rig.deploy(&["flow.yaml"]);
     let there = rig.run(1, &["flow.yaml", "--as", "there"]);
     assert_eq!(there["items"], here["items"]);
-    assert_eq!(outcomes(&rig.stage, "there"), outcomes(&rig.stage, "here"));
+    for (there, here) in outcomes(&rig.stage, "there").into_iter().zip(outcomes(&rig.stage, "here")) {
+        if here["item"]["what"] == "key" {
+            // Of items called by their position, calls have the keys of their run.
+            assert!(there["output"].is_string() && there["output"] != here["output"], "{there}");
+            continue;
+        }
+        assert_eq!(there, here);
+    }
 }
 
 /// Deploys `note` over so many items, lets it go wrong, and prints what it cost. Each item has one outcome, and succeeds.
@@ -143,7 +150,7 @@ fn workers_that_are_killed_lose_nothing() {
 #[test]
 #[ignore = "needs ministack and SeaweedFS"]
 fn workers_that_run_out_of_time_lose_nothing() {
-    let rig = survives("late", 40, "batch: { max_items: 10, concurrency: 2 }\naws: { timeout: 10s }", |rig| {
+    let rig = survives("late", 40, "batch: { max_items: 10, concurrency: 2 }\naws: { timeout: 30s }", |rig| {
         rig.fault("freeze", json!({ "times": 2, "after": 0.3 }));
     });
     assert_eq!(rig.ended("Sandbox.Timedout"), 2);
@@ -153,7 +160,7 @@ fn workers_that_run_out_of_time_lose_nothing() {
 #[ignore = "needs ministack and SeaweedFS"]
 fn workers_that_are_throttled_are_asked_again() {
     let rig = survives("throttled", 40, "batch: { max_items: 10 }", |rig| {
-        let name = rig.stage_function();
+        let name = rig.function();
         rig.call("lambda", "put_function_concurrency", json!({ "FunctionName": name, "ReservedConcurrentExecutions": 1 }));
     });
     assert_eq!(rig.workers(), 4, "a throttled call runs nothing");

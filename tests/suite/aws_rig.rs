@@ -90,6 +90,12 @@ impl Rig {
     /// Puts a workflow on AWS.
     #[track_caller]
     pub fn deploy(&self, args: &[&str]) {
+        if let Ok(script) = std::env::var("FANFOLD_RIG_DEPLOY") {
+            let mut command = Command::new(std::env::var("FANFOLD_RIG_PYTHON").unwrap());
+            command.arg(script).arg(self.stage.path(args[0])).args(&args[1..]);
+            Running::of(command).wait().ended(0);
+            return;
+        }
         let bootstrap = self.stage.path("bootstrap");
         std::fs::copy("/bin/true", &bootstrap).expect("a program");
         let args = [&["deploy", args[0], "--bootstrap", bootstrap.to_str().expect("a plain name")], &args[1..]].concat();
@@ -108,6 +114,31 @@ impl Rig {
         let text = std::fs::read_to_string(self.folder.join("invocations.jsonl")).unwrap_or_default();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line"));
         lines.filter(|line| line["function"].as_str().is_some_and(|name| name.contains(&self.name))).collect()
+    }
+
+    /// How many calls were refused because too many ran.
+    pub fn throttled(&self) -> usize {
+        let text = std::fs::read_to_string(self.folder.join("invocations.jsonl")).unwrap_or_default();
+        text.lines().filter(|line| line.contains("\"throttled\"")).count()
+    }
+
+    /// The name of the workflow's function.
+    pub fn function(&self) -> String {
+        let stack = self.call("cloudformation", "describe_stacks", json!({ "StackName": format!("fanfold-{}", self.name) }));
+        let outputs = stack["Stacks"][0]["Outputs"].as_array().expect("outputs").clone();
+        let output = outputs.into_iter().find(|output| output["OutputKey"] == "WorkerFunction").expect("a function");
+        output["OutputValue"].as_str().expect("a name").to_string()
+    }
+
+    /// From now on the first event that a worker is given is kept.
+    pub fn watch_event(&self) {
+        let _ = std::fs::remove_file(self.folder.join("event.json"));
+    }
+
+    /// That event.
+    pub fn event(&self) -> Value {
+        let text = std::fs::read_to_string(self.folder.join("event.json")).expect("a worker was invoked");
+        serde_json::from_str(&text).expect("JSON")
     }
 
     /// How many of them were workers.

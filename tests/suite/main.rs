@@ -8,6 +8,8 @@
 )]
 
 mod attempts;
+mod aws_engine;
+mod aws_rig;
 mod bad;
 mod csv;
 mod csv_damage;
