@@ -12,6 +12,8 @@ mod attempts;
 mod aws_runs;
 #[cfg(feature = "aws")]
 mod aws_server;
+mod aws_engine;
+mod aws_rig;
 mod bad;
 mod csv;
 mod csv_damage;
