@@ -8,6 +8,12 @@
 )]
 
 mod attempts;
+#[cfg(feature = "aws")]
+mod aws_runs;
+#[cfg(feature = "aws")]
+mod aws_server;
+mod aws_engine;
+mod aws_rig;
 mod bad;
 mod csv;
 mod csv_damage;
