@@ -129,6 +129,11 @@ impl S3Server {
         look(self.state().buckets.get_mut(bucket).expect("a bucket that there is"))
     }
 
+    /// The keys that begin so.
+    pub fn keys(&self, prefix: &str) -> Vec<String> {
+        self.objects(BUCKET, |objects| objects.keys().filter(|key| key.starts_with(prefix)).cloned().collect())
+    }
+
     /// The next requests fail so, one after another.
     pub fn fail(&self, faults: &[Fault]) {
         self.state().faults = faults.iter().copied().collect();
@@ -226,6 +231,10 @@ impl S3Server {
                 answer.headers_mut().insert(ETAG, etag(&body).parse().unwrap());
                 objects.insert(key.to_string(), body);
                 answer
+            }
+            Method::DELETE => {
+                objects.remove(key);
+                answer(StatusCode::NO_CONTENT, "")
             }
             _ => error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "not here"),
         }
