@@ -290,8 +290,8 @@ fn shipped(rig: &Rig, name: &str) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/workflows");
     let text = std::fs::read_to_string(format!("{folder}/{name}.yaml")).unwrap();
     let text = text.replace(&format!("name: {name}"), &format!("name: {}", rig.name));
-    // Nobody speaks TLS here, and rows with a conflict key are refused on AWS.
-    let text = text.replace("    base_url:", "    allow_http: true\n    base_url:");
+    // Nobody speaks TLS here. Strict rows, and rows with a conflict key, are refused on AWS.
+    let text = text.replace("    base_url:", "    allow_http: true\n    base_url:").replace("header: first_row", "header: first_row, strict: false");
     rig.stage.write("flow.yaml", text.replace("    mode: upsert\n    conflict_key: [sku]\n", "    mode: append\n"));
 }
 
