@@ -69,7 +69,8 @@ impl Watch<'_> {
     async fn ask(&mut self, questions: u32) -> Result<Option<Execution>, Asked> {
         let clients = &self.run.clients;
         let knows_map_run = self.map_run.is_some();
-        let look_at_execution = self.is_over || if knows_map_run { questions % EXECUTION_EVERY == 0 } else { questions % 2 == 1 };
+        let look_at_execution =
+            self.is_over || if knows_map_run { questions.is_multiple_of(EXECUTION_EVERY) } else { !questions.is_multiple_of(2) };
         if look_at_execution {
             let found = Execution::find(clients, self.execution).await?;
             // One that was just started may not be known everywhere.

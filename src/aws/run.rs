@@ -63,6 +63,10 @@ impl AwsRun {
     }
 
     async fn by_arn(memory: &Memory, arn: &Arn) -> Result<Self> {
+        if arn.machine.contains('/') {
+            return Err(Error::refused(format!("`{arn}` is a child execution, one batch of a run"))
+                .hint("a run is named by the execution that its map run belongs to"));
+        }
         let clients = Clients::load(Some(&arn.region)).await?;
         let Some(execution) = Execution::find(&clients, &arn.to_string()).await? else {
             return Err(Error::refused(format!("there is no execution `{arn}`"))

@@ -62,20 +62,21 @@ impl Standing {
     /// It was judged: what the gate wrote.
     async fn take_report(&mut self, run: &AwsRun) -> Result<()> {
         let Some(judged) = run.bucket.find_json::<RunReport>(REPORT).await? else {
-            return Err(match &self.execution {
-                Some(_) => {
-                    Error::surroundings(format!("`{}` is not there, though the run was judged", run.bucket.address(REPORT)))
-                }
-                None => Error::refused(format!("there is no execution of run {} and no report of it", run.id()))
-                    .hint("it was never begun, or its results were removed"),
-            });
+            if let Some(execution) = &self.execution {
+                let (name, execution) = (run.bucket.address(REPORT), &execution.name);
+                return Err(Error::surroundings(format!("`{name}` is not there, though the execution `{execution}` was judged")));
+            }
+            self.report.status = RunStatus::Stopped;
+            self.report.stopped = Some("it was never begun, or its executions and its report are gone".into());
+            return Ok(());
         };
         let report = &mut self.report;
         (report.status, report.items) = (judged.status, judged.items);
         (report.batches, report.attempts) = (judged.batches, judged.attempts);
         if judged.status == RunStatus::Stopped
             && let Some(map_run) = &self.map_run
-            && let Some((error, cause)) = map_run.first_failure(&run.clients).await?
+            // Who may not list the children is not told why, and all the rest.
+            && let Ok(Some((error, cause))) = map_run.first_failure(&run.clients).await
         {
             self.report.stopped = Some(one_line(&error, &cause));
         }

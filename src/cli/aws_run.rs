@@ -53,7 +53,7 @@ pub(super) fn run(
         return Err(Error::refused(format!("the run `{name}` is one of this machine")).hint("another name after `--as`"));
     }
     wait(async {
-        let clients = Clients::load(None).await?;
+        let clients = Clients::load(workflow.aws_region()).await?;
         let ready = Ready::of(clients, workflow, &file.display().to_string(), given, &at.here).await?;
         let memory = memory(at);
         let run = ready.run(&memory, name).await?;

@@ -72,6 +72,11 @@ pub(super) const WORDS: &[(&str, &str)] = &[
         "What judges a run on AWS once its children have ended: it folds the outcomes of all items and holds them against \
          `tolerated_failure`, since Step Functions counts a batch as one unit.",
     ),
+    (
+        "execution",
+        "On AWS: one execution of a workflow's state machine. A run is begun by one, each resume and each redrive is another one; how items \
+         ended lies in the results bucket, over all of them. `fanfold status` takes the ARN of any of them.",
+    ),
     ("resume", "Go on with what is pending, after a stop or a crash. What ended is not touched."),
     (
         "redrive",
@@ -150,6 +155,11 @@ pub(super) const ERRORS: &[(&str, &str)] = &[
     (
         "Fanfold.BeyondTolerance",
         "On AWS: more items failed than `tolerated_failure` allows. The cause counts them; failed.jsonl beside the report names them.",
+    ),
+    (
+        "Fanfold.Stopped",
+        "On AWS: items have no outcome, since workers could not begin, were cut off, or the run was stopped. `fanfold status` says why where it \
+         is known; put it right, then `fanfold resume` does the rest.",
     ),
     (
         "Worker.Crashed",

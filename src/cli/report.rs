@@ -31,7 +31,7 @@ pub(super) fn called(state_dir: Option<&Path>) {
 
 /// The text with every command in it as it has to be typed here.
 pub(super) fn typed_here(text: &str) -> String {
-    const VERBS: [&str; 9] = ["resume", "redrive", "resolve", "results", "status", "stop", "run", "explain", "check"];
+    const VERBS: [&str; 10] = ["deploy", "resume", "redrive", "resolve", "results", "status", "stop", "run", "explain", "check"];
     let called = CALLED.get().map_or("fanfold", String::as_str);
     VERBS.iter().fold(text.to_string(), |text, verb| text.replace(&format!("fanfold {verb}"), &format!("{called} {verb}")))
 }

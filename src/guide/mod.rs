@@ -6,6 +6,7 @@
 //! - [`csv`]: the job `csv_import`
 //! - [`order`]: one after another: lanes, what is behind a failed item, `previous`
 //! - [`chain`]: the job `http_chain`: ordered calls to a third party
+//! - [`aws`]: runs on AWS: started, followed, stopped, resumed, redriven, looked at
 //! - [`definition`]: the state machine of a workflow on AWS, and the rules that any definition has to keep
 //! - [`job`]: writing a job of one's own
 //! - [`partner`]: finding out whether a partner knows a request again
@@ -13,6 +14,9 @@
 //! - [`compare`]: how it compares
 //!
 //! The workflows in it are checked by the tests of fanfold, and its commands are run.
+
+#[doc = include_str!("aws.md")]
+pub mod aws {}
 
 #[doc = include_str!("chain.md")]
 pub mod chain {}

@@ -22,7 +22,9 @@ pub(crate) use json::JsonLines;
 #[cfg(feature = "lambda")]
 pub(crate) use log::{Level, Log};
 pub(crate) use out::{data, say, shown, trouble};
-pub(crate) use words::{batches, calls, count, duration, far, items, list, rate_words, summary};
+#[cfg(feature = "aws")]
+pub(crate) use words::far;
+pub(crate) use words::{batches, calls, count, duration, items, list, rate_words, summary};
 
 use crate::event::{Event, Observer};
 

@@ -57,8 +57,8 @@ pub struct AwsSettings {
     /// The network that the workers are in. Default none of one's own.
     #[schemars(with = "VpcSettings")]
     pub vpc: Option<VpcSettings>,
-    /// The ARN of a key of KMS for the bucket, the logs and the function's settings; its policy has to let CloudWatch Logs use it. Default
-    /// the keys of AWS.
+    /// The ARN of a key of KMS for the results bucket and the logs; its policy has to let CloudWatch Logs use it. Default the keys of
+    /// AWS.
     #[schemars(with = "String")]
     pub kms_key: Option<String>,
     /// Tags of everything that is made.

@@ -588,7 +588,7 @@ def program_of(unpack):
 
 
 def environment(make):
-    """A function's own, as on AWS: no variable of the rig gets in but where the endpoints are."""
+    """A function's own, as on AWS: no variable of the rig gets in but where the endpoints are, and what environment.json says."""
     endpoints = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 
     def made(config, code_dir, port):
@@ -596,7 +596,9 @@ def environment(make):
         own = lambdas._runtime_env_vars(config)
         full = make(config, code_dir, port)
         kept = {name: value for name, value in full.items() if name.startswith(reserved) or name in own}
-        return {**kept, **{name: os.environ[name] for name in endpoints}}
+        more = FOLDER / "environment.json"
+        given = json.loads(more.read_text()) if more.exists() else {}
+        return {**kept, **{name: os.environ[name] for name in endpoints}, **given}
 
     return made
 

@@ -51,9 +51,23 @@ impl Rig {
         self.script(&["fault", kind, &asked.to_string()]).ended(0);
     }
 
+    /// A secret of Secrets Manager.
+    pub fn secret(&self, name: &str, value: &str) {
+        let given = json!({ "Name": name, "SecretString": value }).to_string();
+        self.script(&["call", "secretsmanager", "create_secret", &given]);
+    }
+
+    /// Whom functions reach as `http://api.example.com`: they would not be told an address of this machine.
+    pub fn reach(&self, url: &str) {
+        std::fs::write(self.folder.join("environment.json"), json!({ "HTTP_PROXY": url, "NO_PROXY": "127.0.0.1" }).to_string())
+            .expect("a file");
+    }
+
     /// An object of the bucket.
     pub fn put(&self, key: &str, body: &str) {
-        self.call("s3", "put_object", json!({ "Bucket": self.name, "Key": key, "Body": body }));
+        self.stage.write(&format!("put/{key}"), body);
+        self.upload("put", "");
+        std::fs::remove_dir_all(self.stage.path("put")).expect("it is there");
     }
 
     /// The text of an object.

@@ -148,6 +148,12 @@ async fn a_name_begins_a_run_goes_on_with_it_or_does_nothing() {
     assert_eq!(cloud.aws.times("StartExecution"), 2);
     let other = [&named[..], &["-p", "width=64"]].concat();
     cloud.run(&other).ended(2).says("the run `2026-W47` was begun with other params: `width` is 128");
+    // The process died before it had started anything: as if it had never been there.
+    let forgotten = cloud.stage.read(".fanfold/aws/2026-W47.json").replace("2026-W47", "2026-W48");
+    cloud.stage.write(".fanfold/aws/2026-W48.json", forgotten);
+    let told = cloud.run(&["status"]).ended(0).out;
+    assert!(told.contains("2026-W48  thumbs  STOPPED (it was never begun, or its executions and its report are gone)"), "{told}");
+    cloud.run(&["run", "thumbs.yaml", "--on", "aws", "--as", "2026-W48"]).ended(0);
     cloud.run(&["run", "thumbs.yaml", "--as", "2026-W47"]).ended(2).says("the run `2026-W47` is one on AWS");
     cloud.run(&["run", "thumbs.yaml", "--on", "aws", "--as", "a b"]).ended(2).says("`a b` cannot name a run on AWS");
 }
@@ -297,6 +303,7 @@ async fn an_execution_that_was_started_by_hand_is_a_run_like_any_other() {
     let told = tokio::task::block_in_place(|| Running::of(command).wait()).ended(0).out;
     assert!(told.starts_with(&format!("{name}  thumbs  SUCCEEDED")), "{told}");
     cloud.run(&["status", &format!("{EXECUTION}:nobody")]).ended(2).says("there is no execution");
+    cloud.run(&["status", &format!("{EXECUTION}/Map:0a1b")]).ended(2).says("is a child execution, one batch of a run");
     cloud.run(&["status", "arn:aws:s3:::bucket"]).ended(2).says("is not the ARN of an execution");
 }
 
