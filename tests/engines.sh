@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Starts PostgreSQL 15 on 127.0.0.1 for as long as the tests that need it run, and runs them. Debian's packages are installed if they are
-# not there. Everything is in a folder of its own that is gone afterwards. Then the validators of others judge our definitions
-# (tests/validators.sh).
+# not there. Everything is in a folder of its own that is gone afterwards. Then the same for AWS (tests/aws/rig.sh), and the validators of
+# others judge our definitions (tests/validators.sh).
 #
 #   tests/engines.sh                    the tests
 #   tests/engines.sh COMMAND [ARG…]     another command, with FANFOLD_TEST_POSTGRES, …_RESTART, …_DATA and …_CA set
@@ -76,5 +76,9 @@ else
   cargo test --test suite import_postgres:: -- --ignored --skip two_hundred --skip restarted
   # Alone: the others would not like it.
   cargo test --test suite server_that_is_restarted -- --ignored
+  # AWS, played by others. One after the other: what goes wrong with the workers is asked of all of them.
+  cargo build --examples
+  tests/aws/rig.sh target/aws/venv/bin/python tests/aws/engine_test.py
+  tests/aws/rig.sh cargo test --test suite aws_engine:: -- --ignored --test-threads=1 --show-output
   tests/validators.sh
 fi

@@ -132,7 +132,7 @@ pub(super) fn bucket_and_prefix(location: &Location) -> Option<(String, String)>
 }
 
 /// What stands for the bucket of a param in policies: `${SourceBucket}`.
-pub(super) fn placeholder(param: &str) -> String {
+pub(crate) fn placeholder(param: &str) -> String {
     let word = |word: &str| {
         let mut letters = word.chars();
         letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect::<String>()

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::limits::CHILD_INPUT_BYTES;
 use crate::reader::ItemsSource;
 use crate::storage::split_url;
-use crate::workflow::Workflow;
+use crate::workflow::{Settings, Workflow};
 
 /// What is filled in when the machine is put on AWS: the function's version or alias, and the bucket of the outcomes.
 pub(super) const WORKER: &str = "${WorkerArn}";
@@ -58,6 +58,7 @@ pub struct Machine {
     open: Vec<String>,
     machine_policy: Value,
     worker_policy: Value,
+    settings: Settings,
 }
 
 impl Machine {
@@ -88,6 +89,7 @@ impl Machine {
             open: given.open,
             definition,
             children,
+            settings: given.bound.settings,
         })
     }
 
@@ -120,6 +122,11 @@ impl Machine {
     /// The params that each execution has to give.
     pub fn open_params(&self) -> &[String] {
         &self.open
+    }
+
+    /// What the workflow says, with the params that are known.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// What the children are, `EXPRESS` or `STANDARD`, and why.

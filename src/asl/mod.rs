@@ -28,5 +28,9 @@ mod sources;
 mod states;
 
 pub use check::check;
+#[cfg(feature = "aws")]
+pub(crate) use given::placeholder;
 pub use machine::{Machine, fill, to_fill};
+#[cfg(feature = "aws")]
+pub(crate) use policy::{function_name, log_group};
 pub use rule::{Finding, RULES, Rule};

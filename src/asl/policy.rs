@@ -26,6 +26,16 @@ const LOG_DELIVERY: &[&str] = &[
     "logs:DescribeLogGroups",
 ];
 
+/// What a function needs to be in a network (AWS Lambda developer guide, checked 2026-10-07).
+const NETWORK: &[&str] = &[
+    "ec2:CreateNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+];
+
 /// What the function of a workflow is called.
 pub(crate) fn function_name(workflow: &str) -> String {
     format!("fanfold-{workflow}")
@@ -93,6 +103,7 @@ impl Roles<'_> {
             &["s3:PutObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload"],
             vec![format!("arn:aws:s3:::{RESULTS}/{name}/*")],
         ));
+        statements.extend(self.key());
         // AWS knows no narrower way to let a state machine write its log.
         statements.push(Statement::allow("WriteLog", LOG_DELIVERY, vec!["*".to_string()]));
         policy(statements)
@@ -151,7 +162,18 @@ impl Roles<'_> {
         if !parameters.is_empty() {
             statements.push(Statement::allow("Parameters", &["ssm:GetParameter"], parameters));
         }
+        statements.extend(self.key());
+        if self.given.bound.settings.aws.vpc.is_some() {
+            // AWS knows no narrower way to let a function into a network.
+            statements.push(Statement::allow("Network", NETWORK, vec!["*".to_string()]));
+        }
         policy(statements)
+    }
+
+    /// The key that the results bucket is encrypted with.
+    fn key(&self) -> Option<Statement> {
+        let key = self.given.bound.settings.aws.kms_key.clone()?;
+        Some(Statement::allow("Key", &["kms:Decrypt", "kms:GenerateDataKey"], vec![key]))
     }
 
     fn read_items(&self) -> Statement {

@@ -26,6 +26,7 @@ const LITERAL: &[(&str, &str)] = &[
     ("items.csv.delimiter", "the delimiter is a word of the definition"),
     ("items.csv.header", "the header is a part of the definition"),
     ("items.json.pointer", "the pointer is a part of the definition"),
+    ("aws.region", "where it runs is asked before any param is known"),
     ("aws.execution_type", "what the children are is a part of the definition"),
 ];
 

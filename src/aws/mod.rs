@@ -5,28 +5,38 @@
 
 #![allow(dead_code, unused_imports, reason = "while the room is being built")]
 
+mod change;
 mod clients;
 mod control;
+mod deploy;
 mod deployment;
+mod destroy;
 mod execution;
 mod follow;
 mod map_run;
 mod memory;
 mod outcomes;
+mod package;
+mod program;
 mod prune;
+mod quotas;
 mod redrive;
 mod results;
 mod run;
 mod stack;
 mod standing;
 mod start;
+mod template;
 mod trouble;
 
 pub(crate) use clients::Clients;
+pub(crate) use deploy::{Put, deploy, rollback};
 pub(crate) use deployment::Deployment;
+pub(crate) use destroy::destroy;
 pub(crate) use execution::Execution;
 pub(crate) use follow::follow;
 pub(crate) use memory::{Memory, Remembered};
+pub(crate) use package::Package;
 pub(crate) use redrive::Redriven;
 pub(crate) use results::{AwsItem, Results};
 pub(crate) use run::AwsRun;

@@ -22,7 +22,8 @@ pub(crate) struct Deployed {
 
 /// The stack of a workflow.
 pub(crate) fn stack_name(workflow: &str) -> String {
-    format!("fanfold-{workflow}")
+    // Names of stacks have no underscores.
+    format!("fanfold-{}", workflow.replace('_', "-"))
 }
 
 impl Deployed {

@@ -56,7 +56,7 @@ pub(super) fn run(
     // What AWS cannot do is told before anything is asked there.
     Machine::of(workflow, given, &at.here)?;
     wait(async {
-        let clients = Clients::load(None).await?;
+        let clients = Clients::load(workflow.aws_region()).await?;
         let ready = Ready::of(clients, workflow, &file.display().to_string(), given, &at.here).await?;
         let memory = memory(at);
         let run = ready.run(&memory, name).await?;

@@ -11,6 +11,8 @@ mod aws_run;
 mod check;
 mod completions;
 mod definition;
+#[cfg(feature = "aws")]
+mod deploy;
 mod explain;
 mod glossary;
 mod new;
@@ -105,6 +107,15 @@ enum Verb {
     Prune(prune::Prune),
     /// Print the state machine that runs a workflow on AWS
     Definition(definition::DefinitionVerb),
+    /// Write what goes to AWS into a folder, for those who deploy otherwise
+    #[cfg(feature = "aws")]
+    Package(deploy::PackageVerb),
+    /// Put a workflow on AWS, or what has changed of it
+    #[cfg(feature = "aws")]
+    Deploy(deploy::Deploy),
+    /// Take a workflow off AWS; its results stay
+    #[cfg(feature = "aws")]
+    Destroy(deploy::Destroy),
     /// Take batches from AWS Lambda, which starts this program by itself
     Worker(worker::WorkerVerb),
     /// Print a completion script for a shell
@@ -181,6 +192,12 @@ pub(crate) fn main(jobs: Jobs) -> ExitCode {
                 Verb::Results(verb) => verb.go(&surroundings),
                 Verb::Prune(verb) => verb.go(&surroundings),
                 Verb::Definition(verb) => verb.go(&surroundings),
+                #[cfg(feature = "aws")]
+                Verb::Package(verb) => verb.go(&surroundings),
+                #[cfg(feature = "aws")]
+                Verb::Deploy(verb) => verb.go(&surroundings),
+                #[cfg(feature = "aws")]
+                Verb::Destroy(verb) => verb.go(&surroundings),
                 Verb::Worker(verb) => verb.go(&surroundings),
                 Verb::Completions(verb) => verb.go(Cli::command()),
             }

@@ -310,6 +310,8 @@ pub struct Setup {
     pub(crate) secrets: Arc<Secrets>,
     /// How requests are sent, if not over the network.
     pub(crate) wire: Option<Arc<dyn Wire>>,
+    /// Whether other processes do items of the same run at the same time.
+    pub(crate) one_of_many: bool,
 }
 
 impl Setup {
@@ -360,6 +362,7 @@ impl Setup {
             succeeded: 0,
             secrets: Arc::new(Secrets::new(Default::default())),
             wire: None,
+            one_of_many: false,
         }
     }
 }

@@ -125,10 +125,11 @@ impl Served {
             succeeded: 0,
             secrets: Arc::clone(&secrets),
             wire: None,
+            one_of_many: true,
         };
         let job = kind.make(settings.job.config.clone(), &setup);
         let job = job.map_err(|error| Refused::all(&workflow.place_config_error(&error)))?;
-        job.ready().await.map_err(|error| Refused::new(secrets.scrub(&error.cause().to_string()).into_owned()))?;
+        job.ready().await.map_err(|error| Refused::new(secrets.scrub(error.cause()).into_owned()))?;
         let share = settings.rate.share(settings.max_concurrency);
         let waits = Arc::new(Waits::new(share, phase(&event.child.name), &settings.outage));
         let selection = Selection::elsewhere(&settings.items, &bound.params);

@@ -260,7 +260,7 @@ impl<'a> Work<'a> {
     fn rest(&self, known: &BatchOutcomes, done: &HashMap<u64, OutcomeLine>) -> Vec<HandedItem> {
         let selection = &self.prepared.selection;
         let key = |item: &HandedItem| {
-            selection.key(&item.value, item.index).map_or_else(|_| selection.position(item.index), |key| key).to_string()
+            selection.key(&item.value, item.index).unwrap_or_else(|_| selection.position(item.index)).to_string()
         };
         let has_ended =
             |item: &HandedItem| done.contains_key(&item.index) || known.of(item.index).is_some_and(|line| line.key == key(item));

@@ -78,6 +78,7 @@ pub async fn dry_run(workflow: &Workflow, bound: &Bound, jobs: &Jobs, first: usi
         succeeded: 0,
         secrets: Arc::new(Secrets::pretended(settings.secrets.keys().map(String::as_str))),
         wire: None,
+        one_of_many: false,
     };
     let job = kind.make(settings.job.config.clone(), &setup).map_err(|error| workflow.place_config_error(&error))?;
     let shown = as_written(&settings.items, workflow);

@@ -158,6 +158,7 @@ impl Run {
             succeeded: if counts.pending > 0 { counts.succeeded } else { 0 },
             secrets: Arc::new(self.secrets()?),
             wire: None,
+            one_of_many: false,
         })
     }
 

@@ -190,6 +190,7 @@ pub(super) fn setup(workflow: &Workflow, bound: &Bound, wire: Arc<dyn Wire>) -> 
         succeeded: 0,
         secrets: Arc::new(Secrets::new(pretended)),
         wire: Some(wire),
+        one_of_many: false,
     }
 }
 

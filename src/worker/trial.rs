@@ -90,6 +90,7 @@ impl Trial {
             succeeded: 0,
             secrets: Arc::new(crate::secrets::Secrets::new(Default::default())),
             wire: None,
+            one_of_many: false,
         };
         let settings = WorkerSettings {
             workflow: "trial".into(),

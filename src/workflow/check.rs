@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::aws::check_aws;
 use super::names::Known;
 use super::settings::BatchSettings;
 use super::shape::is_expression;
@@ -47,6 +48,7 @@ pub(super) fn section(name: &str, value: &Value, known: &Known) -> Vec<Finding> 
         "outage" => typed(name, value).map(|outage| hosts::check_outage(&outage)),
         "secrets" => typed(name, value).map(|secrets| secrecy::check_secrets(&secrets)),
         "redact" => typed::<Vec<String>>(name, value).map(|paths| secrecy::check_redact(&paths, known)),
+        "aws" => typed(name, value).map(|aws| check_aws(&aws)),
         "tests" => typed::<Vec<TestCase>>(name, value).map(|cases| tests::check(&cases)),
         _ => Ok(Vec::new()),
     };

@@ -8,22 +8,6 @@ use super::shape::{ObjectShape, Shape, words};
 use super::tree::Entry;
 use crate::nearest::{list, nearest};
 
-/// Settings of `aws` that this version does not have yet.
-const LATER: &[&str] = &[
-    "region",
-    "memory",
-    "timeout",
-    "architecture",
-    "results_bucket",
-    "roles",
-    "permissions_boundary",
-    "vpc",
-    "kms_key",
-    "tags",
-    "log_retention",
-    "alarm_topic",
-];
-
 /// How many names are listed in a hint.
 const LISTED: usize = 24;
 
@@ -165,9 +149,6 @@ impl Decoder<'_> {
         let names = || object.properties.iter().map(|(name, _)| *name);
         let near = nearest(key, names()).map(|name| format!("did you mean `{name}`?"));
         let (detail, names_are) = match field.path.as_str() {
-            "aws" if LATER.contains(&key.as_str()) => {
-                return self.error(entry.key_at, format!("`aws.{key}` is not in this version of fanfold yet"), None);
-            }
             "" => (format!("`{key}` is not a setting of a workflow"), "settings are"),
             "job" => (format!("there is no job `{key}`"), "jobs are"),
             path => (format!("`{key}` is not a setting of `{path}`"), "settings are"),

@@ -37,7 +37,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::expression::Params;
 use crate::job::{JobKind, Jobs, Keys, Within};
-pub use aws::{AwsSettings, ExecutionType};
+pub use aws::{Architecture, AwsSettings, ExecutionType, RoleSettings, VpcSettings};
 use decode::{Decoder, Field};
 use names::Known;
 pub use params::{Param, ParamType};

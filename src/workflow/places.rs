@@ -46,6 +46,12 @@ impl Workflow {
         Expression::is(text).then_some(text)
     }
 
+    /// The region that the file names for AWS. It is a literal there: `definition` refuses anything else.
+    pub(crate) fn aws_region(&self) -> Option<&str> {
+        let text = self.root.find("aws.region").0?.scalar()?.text.as_str();
+        (!Expression::is(text)).then_some(text)
+    }
+
     pub(super) fn told(&self, finding: Finding) -> Error {
         let error = Error::refused(format!("`{}`: {}", finding.path, finding.detail));
         let error = error.at(Some(self.spot(&finding.path).in_file(&self.file)));

@@ -11,9 +11,11 @@ What is ours, so that no claim about AWS rests on it:
  4. ResultWriter: manifest.json, SUCCEEDED_n.json, FAILED_n.json, PENDING_n.json, and the state's output that points to them.
  5. UpdateMapRun while a map runs; StopExecution that starts no further child; counts of DescribeMapRun in items and in children.
  6. An execution started on a version or an alias runs that version's definition (ministack takes the newest).
- 7. Lambda errors by AWS's names: Lambda.TooManyRequestsException for a throttle; more memory than the function has ends its process.
+ 7. Lambda errors by AWS's names: Lambda.TooManyRequestsException for a throttle; reserved concurrency holds for versions too; more
+    memory than the function has ends its process.
  8. AWS::StepFunctions::StateMachineVersion and …Alias in templates; Service Quotas.
- 9. A function sees its own environment and nothing of ours. Faults on demand, and a line per invocation in invocations.jsonl.
+ 9. A function sees its own environment and nothing of ours. Faults on demand, a line per invocation in invocations.jsonl, and a program
+    that stands in for the packed one.
 """
 
 import contextvars
@@ -459,6 +461,13 @@ def fault(kind):
         return asked if hit else None
 
 
+def second(call, reference, event):
+    try:
+        call(reference, event)
+    except states._ExecutionError:
+        pass
+
+
 def called(call):
     def told(reference, event):
         kind = "gate" if "Gate" in event else "worker"
@@ -467,6 +476,11 @@ def called(call):
             raise states._ExecutionError("Lambda.TooManyRequestsException", "Rate Exceeded.")
         if size(event) > PAYLOAD:
             raise states._ExecutionError("States.DataLimitExceeded", "the input of a task is larger than 256 KiB")
+        other = None
+        if kind == "worker" and fault("twice"):
+            # AWS may run a worker twice, even at once; one of the answers counts.
+            other = threading.Thread(target=contextvars.copy_context().run, args=(second, call, reference, event))
+            other.start()
         try:
             answer = call(reference, event)
         except states._ExecutionError as error:
@@ -474,9 +488,8 @@ def called(call):
                 log(kind=kind, status="throttled", at=time.time())
                 raise states._ExecutionError("Lambda.TooManyRequestsException", error.cause) from error
             raise
-        if kind == "worker" and fault("twice"):
-            # AWS may run a worker twice; the first answer counts.
-            call(reference, event)
+        if other:
+            other.join()
         if size(answer) > PAYLOAD:
             raise states._ExecutionError("States.DataLimitExceeded", "the result of a task is larger than 256 KiB")
         return answer
@@ -503,6 +516,7 @@ def invoked(invoke):
             if not (FOLDER / "event.json").exists():
                 (FOLDER / "event.json").write_text(json.dumps(event))
         kill = fault("kill") if items is not None else None
+        freeze = fault("freeze") if items is not None else None
         limit = worker.config.get("MemorySize", 128) * 1024**2
         done, peak, killed = threading.Event(), [0], [None]
 
@@ -517,6 +531,10 @@ def invoked(invoke):
                     killed[0] = "memory"
                 elif kill and time.monotonic() - began > kill.get("after", 0.2):
                     killed[0] = "killed"
+                elif freeze and time.monotonic() - began > freeze.get("after", 0.2):
+                    # It hangs until its time is over.
+                    process.send_signal(signal.SIGSTOP)
+                    return
                 if killed[0]:
                     try:
                         process.send_signal(signal.SIGKILL)
@@ -548,8 +566,29 @@ def invoked(invoke):
     return told
 
 
+def reserved(_function, config):
+    """Reserved concurrency is the function's, whichever version is invoked (ministack asks the version)."""
+    function = lambdas._functions.get(config.get("FunctionName")) or {}
+    return function.get("concurrency")
+
+
+def program_of(unpack):
+    """With a `bootstrap` in the rig's folder, functions run that program: a debug build is too large to be packed for each test."""
+
+    def unpacked(code):
+        folder = Path(unpack(code))
+        program = FOLDER / "bootstrap"
+        if program.exists() and not (folder / "bootstrap").is_symlink():
+            link = folder / f"bootstrap-{threading.get_ident()}"
+            link.symlink_to(program.resolve())
+            link.replace(folder / "bootstrap")
+        return str(folder)
+
+    return unpacked
+
+
 def environment(make):
-    """A function's own, as on AWS: no variable of the rig gets in but where the endpoints are."""
+    """A function's own, as on AWS: no variable of the rig gets in but where the endpoints are, and what environment.json says."""
     endpoints = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 
     def made(config, code_dir, port):
@@ -557,7 +596,9 @@ def environment(make):
         own = lambdas._runtime_env_vars(config)
         full = make(config, code_dir, port)
         kept = {name: value for name, value in full.items() if name.startswith(reserved) or name in own}
-        return {**kept, **{name: os.environ[name] for name in endpoints}}
+        more = FOLDER / "environment.json"
+        given = json.loads(more.read_text()) if more.exists() else {}
+        return {**kept, **{name: os.environ[name] for name in endpoints}, **given}
 
     return made
 
@@ -670,6 +711,8 @@ def main():
     states._call_lambda = called(states._call_lambda)
 
     lambdas._provided_worker_env = environment(lambdas._provided_worker_env)
+    lambdas._provided_runtime_code_dir = program_of(lambdas._provided_runtime_code_dir)
+    lambdas._reserved_concurrency = reserved
     keys = {name: os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
     runtime.execution_credentials = lambdas.execution_credentials = lambda config: keys
     runtime.ProvidedWorker.invoke = invoked(runtime.ProvidedWorker.invoke)

@@ -2,13 +2,14 @@
 
     rig.py up COMMAND [ARG…]             the engines, for as long as the command runs (tests/aws/rig.sh)
     rig.py call SERVICE OPERATION JSON   one call of AWS's API, by boto3's names; prints the answer
-    rig.py fault KIND JSON               from now on: kill, throttle or twice, as {"times": 3, "every": 2, "after": 0.2}
+    rig.py fault KIND JSON               from now on: kill, freeze, throttle or twice, as {"times": 3, "every": 2, "after": 0.2}
     rig.py upload FOLDER BUCKET PREFIX   the files of a folder
 """
 
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -106,9 +107,13 @@ def up(command):
         environment["AWS_ENDPOINT_URL"] = ministack(folder, environment, held)
         environment["FANFOLD_RIG_PYTHON"] = sys.executable
         ended = subprocess.call(command, env=environment)
-        if ended and os.environ.get("FANFOLD_RIG_LOG"):
-            sys.stderr.write((folder / "ministack.log").read_text())
-            sys.stderr.write((folder / "functions.log").read_text() if (folder / "functions.log").exists() else "")
+        if ended:
+            # What the engines and the functions said of the last run that went wrong.
+            kept = BIN.parent.parent / "logs"
+            kept.mkdir(exist_ok=True)
+            for log in [*folder.glob("*.log"), *folder.glob("*.jsonl")]:
+                shutil.copy(log, kept)
+            print(f"the logs are in {kept}", file=sys.stderr)
         return ended
 
 

@@ -46,7 +46,7 @@ struct NoteConfig {
 struct NoteItem {
     /// What it is called in the log.
     id: String,
-    /// abort, panic, compute panic, hang, transient, throttled, permanent, unknown, skip, full, big, wait; key gives its key
+    /// abort, panic, compute panic, hang, transient, throttled, permanent, unknown, skip, full, big, memory, wait; key gives its key
     #[serde(default)]
     what: String,
     /// Tries that go wrong before one succeeds; 0 is all of them.
@@ -140,6 +140,15 @@ impl<const KIND: u8> Job for Note<KIND> {
                 "unknown" => return Err(JobError::unknown("who knows")),
                 "skip" => return Err(JobError::skipped("not this one")),
                 "full" => return Err(JobError::surroundings("the disk of the partner is full")),
+                "memory" => {
+                    let mut hoard = Vec::new();
+                    // Until whoever watches over the process ends it; 4 GiB are more than anybody gives.
+                    for _ in 0..64 {
+                        hoard.push(vec![1_u8; 64 << 20]);
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                    return Err(JobError::permanent(format!("{} pieces, and nobody minds", hoard.len())));
+                }
                 "key" => return Ok(attempt.key("step").into()),
                 "big" => return Ok(Value::String("x".repeat(70_000))),
                 _ => {}

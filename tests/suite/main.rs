@@ -12,6 +12,8 @@ mod attempts;
 mod aws_runs;
 #[cfg(feature = "aws")]
 mod aws_server;
+mod aws_engine;
+mod aws_rig;
 mod bad;
 mod csv;
 mod csv_damage;
@@ -34,6 +36,9 @@ mod import_storm;
 mod import_trouble;
 mod import_values;
 mod inventory;
+mod lambda_jobs;
+mod lambda_runtime;
+mod lambda_worker;
 mod misbehaviour;
 mod new_import;
 mod order;

@@ -27,6 +27,14 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
+/// The bytes of the sample's pictures, in the order of their names.
+pub fn sample_photos() -> Vec<Vec<u8>> {
+    let mut photos: Vec<_> = fs::read_dir(folder().join("samples/photos")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    photos.retain(|path| path.is_file());
+    photos.sort();
+    photos.iter().map(|path| fs::read(path).unwrap()).collect()
+}
+
 /// A folder with a copy of `workflows/` in it.
 pub fn stage() -> Stage {
     fn copy(from: &Path, to: &Path) {

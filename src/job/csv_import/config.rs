@@ -111,7 +111,7 @@ impl CsvImportConfig {
     /// What the import needs of others on AWS.
     ///
     /// # Errors
-    /// An SQLite file, and `mode: replace`, whose last step nobody would take there.
+    /// An SQLite file, and what is put in place once all rows are there: a step that nobody would take.
     pub(super) fn fleet(&self) -> Result<Fleet, ConfigError> {
         let mut wrong = Vec::new();
         let text = self.database.as_literal().cloned().or_else(|| self.database.expression().map(|text| text.text().to_string()));
@@ -119,12 +119,17 @@ impl CsvImportConfig {
             let error = ConfigError::new("database", "an SQLite file of this machine, which the workers on AWS do not have");
             wrong.push(error.hint("`postgres://user@host/database`, or run it here: `fanfold run`"));
         }
-        if self.mode == Mode::Replace {
-            let error = ConfigError::new(
-                "mode",
-                "`replace` puts the rows in place once all of them are there, which is not done on AWS yet",
+        if self.mode != Mode::Append {
+            let word = if self.mode == Mode::Replace { "replace" } else { "upsert" };
+            let detail = format!("`{word}` puts the rows in place once all of them are there, which is not done on AWS yet");
+            wrong.push(ConfigError::new("mode", detail).hint("`append`, or run it here: `fanfold run`"));
+        } else if !self.conflict_key.is_empty() {
+            let detail =
+                "of several rows with one key the last one counts, which is found once all of them are there: not on AWS yet";
+            let error = ConfigError::new("conflict_key", detail);
+            wrong.push(
+                error.hint("leave it out: the table's own index refuses all but one of them; or run it here: `fanfold run`"),
             );
-            wrong.push(error.hint("`append` or `upsert`, or run it here: `fanfold run`"));
         }
         match wrong.into_iter().reduce(ConfigError::and) {
             Some(error) => Err(error),

@@ -98,7 +98,10 @@ impl Job for CsvImport {
         let scope = Scope::params(&params).with("secrets", setup.secrets.value());
         let database = config.database.get(&scope).map_err(|error| ConfigError::new("database", error.to_string()))?;
         Ok(Self {
-            plan: Arc::new(Plan::new(&config, setup.storages.scratch(), setup.succeeded)?),
+            plan: Arc::new(Plan {
+                one_of_many: setup.one_of_many,
+                ..Plan::new(&config, setup.storages.scratch(), setup.succeeded)?
+            }),
             database: Database::resolved(&database)?,
             max_connections: config.max_connections as usize,
             target: OnceCell::new(),

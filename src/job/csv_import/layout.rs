@@ -44,6 +44,8 @@ pub(super) struct Layout {
     pub staged: bool,
     /// What asks for the types of the columns that are written, and what it said, where values are written as their types want it.
     pub types: Option<(String, String)>,
+    /// Where other processes write items of the same run at the same time: what keeps them waiting until the end of a transaction.
+    pub alone: Option<String>,
 }
 
 /// The place in the live table of each of the plan's columns, or everything that does not fit.

@@ -18,6 +18,8 @@ pub(super) struct Plan {
     pub create_table: bool,
     /// Items that were written in sessions before this one, while others are pending; else 0.
     pub before: u64,
+    /// Other processes write items of the same run at the same time.
+    pub one_of_many: bool,
 }
 
 impl Plan {
@@ -35,6 +37,7 @@ impl Plan {
             mode: config.mode,
             create_table: config.create_table,
             before,
+            one_of_many: false,
         })
     }
 

@@ -92,47 +92,18 @@ impl Driver for Postgres {
 
     async fn ready(&self, connection: &mut PostgresConnection, layout: &Layout, place: usize) -> Result<(), DbError> {
         let run = &layout.run;
-        // All connections of a run share one lock, and each has one that the next at its place waits for: as long as a connection
-        // that was lost might still commit, nothing that it wrote is written again.
-        connection.query(&format!("SELECT pg_advisory_lock_shared(hashtext({run}), 0)")).await?;
-        if connection.alone {
-            connection.query(&format!("SELECT pg_advisory_unlock(hashtext({run}), 0)")).await?;
-            connection.alone = false;
-        }
-        let own = place + 1;
-        let free = connection.query(&format!("SELECT pg_try_advisory_lock(hashtext({run}), {own})")).await?;
-        if !matches!(free.first().map(Vec::as_slice), Some([Some(yes)]) if yes == "t") {
-            // The server may take hours to see that a network was cut. Whoever may not tell it so waits.
-            let end = format!(
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = {own} AND objsubid = 2 \
-                 AND classid::bigint = hashtext({run})::bigint & 4294967295 \
-                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            );
-            let _ = connection.query(&end).await;
-            connection.query(&format!("SELECT pg_advisory_lock(hashtext({run}), {own})")).await?;
-        }
-        let columns = layout.columns.join(", ");
-        let copy = if layout.staged {
-            format!("COPY {} (fanfold_item, fanfold_state, {columns}) FROM STDIN BINARY", layout.stage)
+        if layout.alone.is_some() {
+            // Each transaction keeps the others waiting, and nobody else has to be waited for. One whose process was stopped in the
+            // middle is ended by the server.
+            connection.execute("SET idle_in_transaction_session_timeout = '20s'").await?;
+            if connection.alone {
+                connection.query(&format!("SELECT pg_advisory_unlock(hashtext({run}), 0)")).await?;
+                connection.alone = false;
+            }
         } else {
-            format!("COPY {} ({columns}) FROM STDIN BINARY", layout.table)
-        };
-        connection.types = layout.types.clone();
-        connection.direct = (!layout.staged).then(|| Direct {
-            make: format!(
-                "CREATE TEMPORARY TABLE fanfold_rows AS SELECT {columns} FROM {} WHERE false; \
-                 ALTER TABLE fanfold_rows ADD fanfold_row bigserial PRIMARY KEY",
-                layout.table
-            ),
-            copy: format!("COPY pg_temp.fanfold_rows ({columns}) FROM STDIN BINARY"),
-            insert: format!(
-                "INSERT INTO {} ({columns}) SELECT {columns} FROM pg_temp.fanfold_rows WHERE fanfold_row = {}",
-                layout.table,
-                postgres_each::ROW
-            ),
-        });
-        connection.copy = Some(connection.client.prepare(&copy).await.map_err(|error| trouble(&error))?);
-        Ok(())
+            self.wait_for_its_place(connection, run, place).await?;
+        }
+        self.prepare(connection, layout).await
     }
 
     async fn take_over(&self, connection: &mut PostgresConnection, plan: &Plan) -> Result<(), DbError> {
@@ -159,6 +130,57 @@ impl Driver for Postgres {
     ) -> Result<Vec<LiveColumn>, DbError> {
         let found = postgres_table::look(connection, &postgres_table::name(schema, table)).await?;
         Ok(found.into_iter().map(|column| column.live).collect())
+    }
+}
+
+impl Postgres {
+    /// Waits until no connection that had this place before can commit any more.
+    async fn wait_for_its_place(&self, connection: &mut PostgresConnection, run: &str, place: usize) -> Result<(), DbError> {
+        // All connections of a run share one lock, and each has one that the next at its place waits for: as long as a connection
+        // that was lost might still commit, nothing that it wrote is written again.
+        connection.query(&format!("SELECT pg_advisory_lock_shared(hashtext({run}), 0)")).await?;
+        if connection.alone {
+            connection.query(&format!("SELECT pg_advisory_unlock(hashtext({run}), 0)")).await?;
+            connection.alone = false;
+        }
+        let own = place + 1;
+        let free = connection.query(&format!("SELECT pg_try_advisory_lock(hashtext({run}), {own})")).await?;
+        if !matches!(free.first().map(Vec::as_slice), Some([Some(yes)]) if yes == "t") {
+            // The server may take hours to see that a network was cut. Whoever may not tell it so waits.
+            let end = format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = {own} AND objsubid = 2 \
+                 AND classid::bigint = hashtext({run})::bigint & 4294967295 \
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            );
+            let _ = connection.query(&end).await;
+            connection.query(&format!("SELECT pg_advisory_lock(hashtext({run}), {own})")).await?;
+        }
+        Ok(())
+    }
+
+    async fn prepare(&self, connection: &mut PostgresConnection, layout: &Layout) -> Result<(), DbError> {
+        let columns = layout.columns.join(", ");
+        let copy = if layout.staged {
+            format!("COPY {} (fanfold_item, fanfold_state, {columns}) FROM STDIN BINARY", layout.stage)
+        } else {
+            format!("COPY {} ({columns}) FROM STDIN BINARY", layout.table)
+        };
+        connection.types = layout.types.clone();
+        connection.direct = (!layout.staged).then(|| Direct {
+            make: format!(
+                "CREATE TEMPORARY TABLE fanfold_rows AS SELECT {columns} FROM {} WHERE false; \
+                 ALTER TABLE fanfold_rows ADD fanfold_row bigserial PRIMARY KEY",
+                layout.table
+            ),
+            copy: format!("COPY pg_temp.fanfold_rows ({columns}) FROM STDIN BINARY"),
+            insert: format!(
+                "INSERT INTO {} ({columns}) SELECT {columns} FROM pg_temp.fanfold_rows WHERE fanfold_row = {}",
+                layout.table,
+                postgres_each::ROW
+            ),
+        });
+        connection.copy = Some(connection.client.prepare(&copy).await.map_err(|error| trouble(&error))?);
+        Ok(())
     }
 }
 

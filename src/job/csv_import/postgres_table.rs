@@ -173,6 +173,7 @@ async fn lay_out_alone(connection: &mut PostgresConnection, plan: &Plan) -> Resu
         key_columns,
         staged: plan.staged(),
         types: None,
+        alone: plan.one_of_many.then(|| format!("SELECT pg_advisory_xact_lock(hashtext({}), -1)", literal(&plan.run))),
     };
     // Asked first: making a table needs a right that using it does not.
     for (made, sql) in [(&layout.batches, Some(layout.batches_sql())), (&layout.stage, layout.staged.then(|| layout.stage_sql()))]

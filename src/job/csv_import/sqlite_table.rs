@@ -106,6 +106,7 @@ pub(super) fn lay_out(db: &Db, path: &str, plan: &Plan) -> Result<(Layout, Sqlit
         key_columns,
         staged: plan.staged(),
         types: Option::None,
+        alone: None,
     };
     db.execute_batch(&layout.batches_sql()).map_err(sql)?;
     if layout.staged {

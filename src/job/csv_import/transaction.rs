@@ -47,7 +47,10 @@ pub(super) async fn write<C: Connection>(
 
 async fn transaction<C: Connection>(connection: &mut C, layout: &Layout, rows: &Rows, again: bool) -> Result<Refused, DbError> {
     connection.execute(C::BEGIN).await?;
-    let written = if again { written(connection, layout, rows).await? } else { Ranges::default() };
+    if let Some(alone) = &layout.alone {
+        connection.query(alone).await.map_err(|error| error.not_a_row(DbErrorKind::Transient))?;
+    }
+    let written = if again || layout.alone.is_some() { written(connection, layout, rows).await? } else { Ranges::default() };
     let only;
     let rows = if written == Ranges::default() {
         rows

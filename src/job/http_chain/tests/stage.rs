@@ -31,6 +31,7 @@ pub fn setup() -> Setup {
         succeeded: 0,
         secrets: Arc::new(Secrets::new(BTreeMap::from(secrets))),
         wire: None,
+        one_of_many: false,
     }
 }
 

@@ -45,6 +45,7 @@ impl Stage {
             succeeded: 0,
             secrets: Arc::new(crate::secrets::Secrets::new(Default::default())),
             wire: None,
+            one_of_many: false,
         }
     }
 
