@@ -8,12 +8,12 @@
 )]
 
 mod attempts;
+mod aws_engine;
+mod aws_rig;
 #[cfg(feature = "aws")]
 mod aws_runs;
 #[cfg(feature = "aws")]
 mod aws_server;
-mod aws_engine;
-mod aws_rig;
 mod bad;
 mod csv;
 mod csv_damage;
@@ -22,6 +22,8 @@ mod cut;
 mod definition;
 mod definition_rules;
 mod definition_validators;
+#[cfg(feature = "aws")]
+mod deploy;
 mod failed_csv;
 mod full_disk;
 mod golden;
@@ -57,6 +59,8 @@ mod s3;
 mod s3_server;
 mod schema;
 mod secrecy;
+#[cfg(feature = "aws")]
+mod stack_server;
 mod stage;
 mod status;
 mod steps;
