@@ -16,7 +16,7 @@ mod verdict;
 
 pub(crate) use batch::BatchOutcomes;
 pub(crate) use line::{HandedItem, OutcomeLine};
-pub(crate) use listing::{BatchFiles, Batches};
+pub(crate) use listing::BatchFiles;
 pub(crate) use names::{BatchName, added_name, alone_name, items_name, part_name, redrive_items, run_prefix};
 pub(crate) use run::{Folded, RunBucket};
 pub(crate) use verdict::{REPORT, RunReport};
