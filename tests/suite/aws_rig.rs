@@ -59,7 +59,8 @@ impl Rig {
 
     /// Whom functions reach as `http://api.example.com`: they would not be told an address of this machine.
     pub fn reach(&self, url: &str) {
-        std::fs::write(self.folder.join("environment.json"), json!({ "HTTP_PROXY": url, "NO_PROXY": "127.0.0.1" }).to_string()).expect("a file");
+        std::fs::write(self.folder.join("environment.json"), json!({ "HTTP_PROXY": url, "NO_PROXY": "127.0.0.1" }).to_string())
+            .expect("a file");
     }
 
     /// An object of the bucket.

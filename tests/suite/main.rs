@@ -8,12 +8,12 @@
 )]
 
 mod attempts;
+mod aws_engine;
+mod aws_rig;
 #[cfg(feature = "aws")]
 mod aws_runs;
 #[cfg(feature = "aws")]
 mod aws_server;
-mod aws_engine;
-mod aws_rig;
 mod bad;
 mod csv;
 mod csv_damage;
