@@ -39,7 +39,8 @@ struct Gathered {
     bytes: Vec<u8>,
 }
 
-/// The file that is being written. Until it is, it is written again under the same name, perhaps with more in it.
+/// What is being written. If that is given up, it is written again under another name, perhaps with more in it: what was given up may
+/// still arrive, and must not arrive over it. A line that is there twice says nothing new.
 #[derive(Debug, Default)]
 struct Writing {
     part: u32,
@@ -84,6 +85,7 @@ impl Parts {
             return Ok(());
         }
         let name = format!("{}{}", self.batch.folder(), part_name(self.began_ms, &self.invocation, writing.part));
+        writing.part += 1;
         let bytes = Bytes::from(std::mem::take(&mut writing.bytes));
         // A copy of the handle, not of what it holds: it is put back if this is dropped or fails.
         let mut kept = Kept { bytes: bytes.clone(), writing: &mut writing.bytes };
@@ -96,8 +98,6 @@ impl Parts {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         kept.bytes = Bytes::new();
-        drop(kept);
-        writing.part += 1;
         Ok(())
     }
 }
@@ -139,11 +139,11 @@ mod tests {
         let line = OutcomeLine::new(0, "k".into(), &Outcome::Succeeded(Value::Null), 1);
         assert!(!parts.add(&line));
         assert!(parts.flush().await.is_err());
-        assert_eq!(parts.writing.lock().await.bytes.len(), 52);
+        assert_eq!(parts.writing.lock().await.bytes.len(), 56);
         parts.add(&line);
         // Given up in the middle.
         assert!(tokio::time::timeout(Duration::from_millis(1), parts.flush()).await.is_err());
         let writing = parts.writing.lock().await;
-        assert_eq!((writing.bytes.len(), writing.part, parts.gathered().bytes.len()), (104, 0, 0));
+        assert_eq!((writing.bytes.len(), writing.part, parts.gathered().bytes.len()), (112, 2, 0));
     }
 }

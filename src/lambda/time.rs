@@ -36,7 +36,11 @@ pub(super) struct Time {
 impl Time {
     /// `deadline_ms` is Lambda's, in milliseconds since 1970.
     pub fn of(deadline_ms: u64, child: &Child) -> Self {
-        let (began, began_ms) = (Instant::now(), now_ms());
+        Self::from(Instant::now(), now_ms(), deadline_ms, child)
+    }
+
+    /// The same of a worker that begins at this time.
+    fn from(began: Instant, began_ms: i64, deadline_ms: u64, child: &Child) -> Self {
         let left = |until_ms: i64| Duration::from_millis(u64::try_from(until_ms.saturating_sub(began_ms)).unwrap_or(0));
         let for_lambda = left(i64::try_from(deadline_ms).unwrap_or(i64::MAX));
         let for_child = child.ends_after.and_then(|seconds| {
@@ -93,14 +97,15 @@ mod tests {
 
     #[test]
     fn time_is_kept_for_what_is_under_way_and_for_the_answer() {
-        let of = |seconds: i64, child: &Child| Time::of((now_ms() + seconds * 1000) as u64, child);
+        const NOW: i64 = 1_795_440_000_000;
+        let of = |seconds: i64, child: &Child| Time::from(Instant::now(), NOW, (NOW + seconds * 1000) as u64, child);
         let standard = of(900, &Child::default());
         assert_eq!(seconds(standard), [870.0, 895.0]);
         assert!(standard.is_standard() && standard.can_go_on_at(Instant::now() + Duration::from_secs(86_400)));
         assert_eq!(seconds(of(10, &Child::default())), [8.0, 9.0]);
-        let started = Some(rfc3339(now_ms() - 100_000));
+        let started = Some(rfc3339(NOW - 100_000));
         let express = of(900, &Child { started, ends_after: Some(300), ..Child::default() });
-        assert_eq!(seconds(express), [166.0, 191.0], "200 s are left of the child");
+        assert_eq!(seconds(express), [165.0, 190.0], "200 s are left of the child");
         assert!(express.can_go_on_at(express.began + Duration::from_secs(180)));
         assert!(!express.can_go_on_at(express.began + Duration::from_secs(190)));
         assert_eq!(seconds(of(-5, &Child::default())), [0.0, 0.0]);

@@ -224,7 +224,26 @@ mod tests {
                 panic!("both wait for ten minutes");
             }
         }
-        assert!(waits.waiting() == 0 && waits.waited() > Duration::ZERO, "who was given up waits no more");
+        assert_eq!(waits.waiting(), 0, "who was given up waits no more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_who_is_away_is_asked_ever_more_rarely_until_that_is_a_long_pause() {
+        let waits = waits();
+        let began = Instant::now();
+        let ask = async {
+            loop {
+                waits.permit("api.example.com:443", Turn::First).await.unwrap();
+                waits.heard("api.example.com:443", Heard::Unreachable("connection refused"));
+            }
+        };
+        tokio::select! {
+            pause = waits.long_pause(|| 1, None) => {
+                let since = pause.away_since.expect("it is away") - began;
+                assert!(since < Duration::from_secs(2) && began.elapsed() > Duration::from_secs(15), "{since:?}, {:?}", began.elapsed());
+            }
+            () = ask => {}
+        }
     }
 
     #[tokio::test(start_paused = true)]

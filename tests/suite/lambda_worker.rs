@@ -253,3 +253,9 @@ async fn a_large_batch_is_answered_in_few_bytes() {
         "20 are told, and that there are more"
     );
 }
+
+#[test]
+fn a_worker_that_nobody_started_says_who_does() {
+    let stage = Stage::new();
+    stage.run_fanfold(&["worker"]).ended(4).says("a worker is started by AWS Lambda, which sets AWS_LAMBDA_RUNTIME_API, ");
+}
