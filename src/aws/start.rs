@@ -80,11 +80,6 @@ impl Ready {
         Ok(Self { clients, deployed, workflow: name.clone(), params })
     }
 
-    /// The params of the run.
-    pub fn params(&self) -> &Value {
-        &self.params
-    }
-
     /// The run of this name, or a new one with a name that no other has. It is remembered, and not started.
     ///
     /// # Errors

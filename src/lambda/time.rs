@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(seconds(of(10, &Child::default())), [8.0, 9.0]);
         let started = Some(rfc3339(NOW - 100_000));
         let express = of(900, &Child { started, ends_after: Some(300), ..Child::default() });
-        assert_eq!(seconds(express), [166.0, 191.0], "200 s are left of the child");
+        assert_eq!(seconds(express), [165.0, 190.0], "200 s are left of the child");
         assert!(express.can_go_on_at(express.began + Duration::from_secs(180)));
         assert!(!express.can_go_on_at(express.began + Duration::from_secs(190)));
         assert_eq!(seconds(of(-5, &Child::default())), [0.0, 0.0]);
