@@ -3,8 +3,6 @@
 //! [`Clients`] speak to AWS; every other file here is handed one. Nothing here prints, and nothing does an item's work: that is for the
 //! workers there.
 
-#![allow(dead_code, unused_imports, reason = "while the room is being built")]
-
 mod change;
 mod clients;
 mod control;
@@ -30,16 +28,14 @@ mod template;
 mod trouble;
 
 pub(crate) use clients::Clients;
-pub(crate) use deploy::{Put, deploy, rollback};
-pub(crate) use deployment::Deployment;
+pub(crate) use deploy::{deploy, rollback};
 pub(crate) use destroy::destroy;
 pub(crate) use execution::Execution;
 pub(crate) use follow::follow;
-pub(crate) use memory::{Memory, Remembered};
+pub(crate) use memory::Memory;
 pub(crate) use package::Package;
-pub(crate) use redrive::Redriven;
-pub(crate) use results::{AwsItem, Results};
+pub(crate) use results::Results;
 pub(crate) use run::AwsRun;
-pub(crate) use stack::{Deployed, stack_name};
+pub(crate) use stack::Deployed;
 pub(crate) use standing::Standing;
 pub(crate) use start::{Found, Ready, now_ms};

@@ -120,7 +120,7 @@ fn pack(workflow: &Workflow, machine: &Machine, bootstrap: Option<&Path>) -> Res
         let file = |mode| {
             SimpleFileOptions::default()
                 .compression_method(CompressionMethod::Deflated)
-                .compression_level(Some(9))
+                .compression_level(Some(6))
                 .last_modified_time(DateTime::default())
                 .unix_permissions(mode)
         };

@@ -48,8 +48,6 @@ impl Ready {
     /// It is not deployed, or not as it is here; a param has no value, or another one than the roles were made for; AWS cannot be asked.
     pub async fn of(clients: Clients, workflow: &Workflow, file: &str, given: &[(String, String)], here: &Path) -> Result<Self> {
         let name = &workflow.name;
-        // What AWS cannot do is told before anything is asked there.
-        Machine::of(workflow, given, here)?;
         let Some(deployed) = Deployed::find(&clients, name).await? else {
             return Err(Error::refused(format!("`{name}` is not on AWS in {}", clients.region)).hint(deploy(file, &[])));
         };
@@ -80,11 +78,6 @@ impl Ready {
         }
         let params = machine.input()["params"].clone();
         Ok(Self { clients, deployed, workflow: name.clone(), params })
-    }
-
-    /// The params of the run.
-    pub fn params(&self) -> &Value {
-        &self.params
     }
 
     /// The run of this name, or a new one with a name that no other has. It is remembered, and not started.

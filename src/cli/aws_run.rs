@@ -6,6 +6,7 @@ use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
 use super::{Surroundings, report};
+use crate::asl::Machine;
 use crate::aws::{AwsRun, Clients, Found, Memory, Ready, Standing, follow, now_ms};
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -52,6 +53,8 @@ pub(super) fn run(
     if let Some(name) = name.filter(|name| at.state().run(name).is_ok()) {
         return Err(Error::refused(format!("the run `{name}` is one of this machine")).hint("another name after `--as`"));
     }
+    // What AWS cannot do is told before anything is asked there.
+    Machine::of(workflow, given, &at.here)?;
     wait(async {
         let clients = Clients::load(workflow.aws_region()).await?;
         let ready = Ready::of(clients, workflow, &file.display().to_string(), given, &at.here).await?;
@@ -100,7 +103,7 @@ pub(super) fn redrive(run: &str, batch: Option<u32>, at: &Surroundings) -> Resul
         say(format_args!("{} to redrive", items(redriven.items)));
         if redriven.duplicates > 0 {
             let left = items(redriven.duplicates);
-            say(format_args!("{left} with the key or destination of another one: they stay failed, whatever is done again"));
+            say(format_args!("{left} with the key or destination of another one: not redriven, that would change nothing"));
         }
         let watcher = watcher(at);
         begin(&run, true, at, Some(&watcher));

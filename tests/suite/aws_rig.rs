@@ -1,6 +1,6 @@
 //! [`Rig`]: AWS as `tests/aws/rig.sh` plays it, and a stage on it: buckets, a workflow with a name of its own, what was invoked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -70,16 +70,14 @@ impl Rig {
         std::fs::remove_dir_all(self.stage.path("put")).expect("it is there");
     }
 
-    /// The text of an object.
-    pub fn get(&self, bucket: &str, key: &str) -> String {
-        let got = self.call("s3", "get_object", json!({ "Bucket": bucket, "Key": key }));
-        got["Body"].as_str().expect("a text").to_string()
-    }
-
     /// The files of a folder of the stage, as objects below this prefix.
     pub fn upload(&self, folder: &str, prefix: &str) {
-        let folder = self.stage.path(folder);
-        self.script(&["upload", folder.to_str().expect("a plain name"), &self.name, prefix]).ended(0);
+        self.upload_to(&self.stage.path(folder), &self.name, prefix);
+    }
+
+    /// The files of a folder, as objects of a bucket, which is made if it is not there.
+    pub fn upload_to(&self, folder: &Path, bucket: &str, prefix: &str) {
+        self.script(&["upload", folder.to_str().expect("a plain name"), bucket, prefix]).ended(0);
     }
 
     /// `flow.yaml`: `note` over `s3://BUCKET/items.jsonl`, which is put there, with these settings of its own and of the job.
@@ -104,12 +102,6 @@ impl Rig {
     /// Puts a workflow on AWS.
     #[track_caller]
     pub fn deploy(&self, args: &[&str]) {
-        if let Ok(script) = std::env::var("FANFOLD_RIG_DEPLOY") {
-            let mut command = Command::new(std::env::var("FANFOLD_RIG_PYTHON").unwrap());
-            command.arg(script).arg(self.stage.path(args[0])).args(&args[1..]);
-            Running::of(command).wait().ended(0);
-            return;
-        }
         let bootstrap = self.stage.path("bootstrap");
         std::fs::copy("/bin/true", &bootstrap).expect("a program");
         let args = [&["deploy", args[0], "--bootstrap", bootstrap.to_str().expect("a plain name")], &args[1..]].concat();

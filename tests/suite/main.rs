@@ -9,6 +9,7 @@
 
 mod attempts;
 mod aws_engine;
+mod aws_engine_runs;
 mod aws_rig;
 #[cfg(feature = "aws")]
 mod aws_runs;
@@ -22,6 +23,8 @@ mod cut;
 mod definition;
 mod definition_rules;
 mod definition_validators;
+#[cfg(feature = "aws")]
+mod deploy;
 mod failed_csv;
 mod full_disk;
 mod golden;
@@ -57,6 +60,8 @@ mod s3;
 mod s3_server;
 mod schema;
 mod secrecy;
+#[cfg(feature = "aws")]
+mod stack_server;
 mod stage;
 mod status;
 mod steps;

@@ -6,6 +6,7 @@
 //!   folder of their own with a copy of `workflows/`, with the programs of this build in place of `cargo run … --`, the third party
 //!   on a port of the page's own. Other calls of
 //!   cargo are not run, nor what needs a bucket, which is called `your-…`.
+//! - A `text` block with such buckets is run where AWS is played (tests/aws/rig.sh), with buckets of these names.
 //! - The other lines of a `console` block have to be printed; `…` stands for anything, [`ID`] for the id of the newest run. A
 //!   command ends with 0, or with what `$ echo $?` behind it shows.
 
@@ -16,6 +17,7 @@ use std::process::Command;
 
 use fanfold::{Jobs, Workflow};
 
+use crate::aws_rig::Rig;
 use crate::stage::{Done, Running, Stage, program};
 use crate::workflows;
 
@@ -146,6 +148,8 @@ struct Shell {
     run: Option<String>,
     /// Where the third party is on this page; the workflows that call it are told.
     port: u16,
+    /// Whether there are buckets called `your-…`.
+    buckets: bool,
 }
 
 impl Shell {
@@ -162,7 +166,7 @@ impl Shell {
             let text = stage.read(&file).replace("127.0.0.1:9090", &format!("127.0.0.1:{port}"));
             stage.write(&file, text);
         }
-        Self { stage, run: None, port }
+        Self { stage, run: None, port, buckets: false }
     }
 
     /// Runs a command as it is shown; `None` if it is not to be run.
@@ -171,7 +175,7 @@ impl Shell {
             .replace("cargo run --release -- ", "fanfold ")
             .replace("cargo run --example greet -- ", "greet ")
             .replace("cargo run --release --example third_party -- ", "third_party ");
-        if built.starts_with("cargo ") || built.contains("your-") {
+        if built.starts_with("cargo ") || (built.contains("your-") && !self.buckets) {
             return None;
         }
         let command = self.with_id(&built);
@@ -225,13 +229,13 @@ fn is_as_shown(line: &str, shown: &str) -> bool {
 }
 
 /// Runs the commands of a page, and says what is not as shown and how many there were.
-fn run_all(page: &Path) -> (Vec<String>, usize) {
+fn run_all(page: &Path, mut shell: Shell) -> (Vec<String>, usize) {
     let (mut wrong, mut found) = (Vec::new(), 0);
-    let mut shell = Shell::new();
     for block in blocks(page) {
-        let commands_only = match block.language.as_str() {
-            "sh" => true,
-            "console" => false,
+        let commands_only = match (block.language.as_str(), shell.buckets) {
+            ("sh", false) => true,
+            ("console", false) => false,
+            ("text", true) if block.text.contains("your-") => false,
             _ => continue,
         };
         let lines: Vec<&str> = block.text.lines().collect();
@@ -275,13 +279,39 @@ fn run_all(page: &Path) -> (Vec<String>, usize) {
 fn every_command_that_is_shown_does_what_is_shown() {
     let pages = pages();
     let results: Vec<_> = std::thread::scope(|scope| {
-        let running: Vec<_> = pages.iter().map(|page| scope.spawn(|| run_all(page))).collect();
+        let running: Vec<_> = pages.iter().map(|page| scope.spawn(|| run_all(page, Shell::new()))).collect();
         running.into_iter().map(|page| page.join().unwrap()).collect()
     });
     let wrong: Vec<_> = results.iter().flat_map(|(wrong, _)| wrong.iter().map(String::as_str)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
     let found: usize = results.iter().map(|(_, found)| found).sum();
     assert!(found >= 25, "{found} are too few to be all");
+}
+
+#[test]
+#[ignore = "needs ministack and SeaweedFS"]
+fn what_is_shown_of_aws_is_so_where_others_play_it() {
+    let rig = Rig::new("readme");
+    rig.call("s3", "create_bucket", serde_json::json!({ "Bucket": "your-thumbnails" }));
+    let mut found = 0;
+    for page in pages() {
+        let shell = Shell { buckets: true, ..Shell::new() };
+        rig.upload_to(&shell.stage.path("workflows/samples/photos"), "your-photos", "");
+        // Functions run the program of the tests: a debug build is too large to be packed.
+        let link = shell.stage.path(".bin/fanfold");
+        let program = fs::read_link(&link).unwrap();
+        fs::remove_file(&link).unwrap();
+        let script = format!(
+            "#!/bin/sh\nif [ \"$1\" = deploy ]; then shift; set -- deploy --bootstrap /bin/true \"$@\"; fi\nexec {} \"$@\"\n",
+            program.display()
+        );
+        fs::write(&link, script).unwrap();
+        fs::set_permissions(&link, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let (wrong, commands) = run_all(&page, shell);
+        assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+        found += commands;
+    }
+    assert!(found >= 4, "{found} are too few to be all");
 }
 
 #[test]

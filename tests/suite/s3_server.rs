@@ -112,6 +112,10 @@ impl S3Server {
         self.objects(BUCKET, |objects| objects.insert(key.to_string(), bytes.into()));
     }
 
+    pub fn put_into(&self, bucket: &str, key: &str, bytes: impl Into<Bytes>) {
+        self.objects(bucket, |objects| objects.insert(key.to_string(), bytes.into()));
+    }
+
     pub fn remove(&self, key: &str) {
         self.objects(BUCKET, |objects| objects.remove(key));
     }
