@@ -79,6 +79,24 @@ impl Memory {
         Ok(all)
     }
 
+    /// Remembers a run that was found on AWS. Its name has to be free here: commands name runs by it.
+    ///
+    /// # Errors
+    /// Another run has this name; the state folder cannot be written.
+    pub fn add(&self, known: &Remembered) -> Result<()> {
+        let taken = |by: &str| {
+            Error::refused(format!("its name is `{}`, and so is that of {by}, which is kept here", known.run))
+                .hint("`--state-dir` with another folder keeps them apart")
+        };
+        if let Some(other) = self.get(&known.run)? {
+            return Err(taken(&format!("a run of `{}` in {}", other.workflow, other.region)));
+        }
+        if self.0.with_file_name("runs").join(&known.run).exists() {
+            return Err(taken("a run of this machine"));
+        }
+        self.put(known)
+    }
+
     /// Remembers a run, durably.
     ///
     /// # Errors
@@ -144,6 +162,9 @@ mod tests {
         let names: Vec<_> = memory.all().unwrap().into_iter().map(|known| known.run).collect();
         assert_eq!(names, ["a.b", "2026-W47"]);
         assert_eq!(memory.get("../aws/a.b").unwrap(), None);
+        assert!(memory.add(&known("a.b", 1)).unwrap_err().to_string().contains("so is that of a run of `w` in eu-west-1"));
+        fs::create_dir_all(state.path().join(".fanfold/runs/here")).unwrap();
+        assert!(memory.add(&known("here", 1)).unwrap_err().to_string().contains("so is that of a run of this machine"));
         fs::write(memory.path("torn"), "{").unwrap();
         assert!(memory.get("torn").unwrap_err().to_string().contains("is not what fanfold wrote"));
         assert_eq!(memory.all().unwrap().len(), 2);

@@ -92,7 +92,7 @@ impl AwsRun {
             deployment: deployed.hash,
             begun_ms: execution.started_ms,
         };
-        memory.put(&known)?;
+        memory.add(&known)?;
         Self::open(clients, known).await
     }
 

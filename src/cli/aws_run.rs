@@ -103,7 +103,7 @@ pub(super) fn redrive(run: &str, batch: Option<u32>, at: &Surroundings) -> Resul
         say(format_args!("{} to redrive", items(redriven.items)));
         if redriven.duplicates > 0 {
             let left = items(redriven.duplicates);
-            say(format_args!("{left} with the key or destination of another one: they stay failed, whatever is done again"));
+            say(format_args!("{left} with the key or destination of another one: not redriven, that would change nothing"));
         }
         let watcher = watcher(at);
         begin(&run, true, at, Some(&watcher));

@@ -78,6 +78,20 @@ impl Figures {
     }
 }
 
+/// What a run came to, as the gate tells it: the alarm of the workflow's stack rings for items that are not done.
+pub(super) fn of_run(workflow: &str, run: &str, items: &Counts, now_ms: i64) -> Value {
+    let metrics = ["ItemsNotDone", "ItemsPending"].map(|name| json!({ "Name": name, "Unit": "Count" }));
+    json!({
+        "_aws": {
+            "Timestamp": now_ms,
+            "CloudWatchMetrics": [{ "Namespace": "fanfold", "Dimensions": [["workflow"]], "Metrics": metrics }],
+        },
+        "workflow": workflow, "run": run,
+        "ItemsNotDone": items.failed + items.unknown + items.blocked,
+        "ItemsPending": items.pending,
+    })
+}
+
 /// Milliseconds with a tenth.
 fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 10_000.0).round() / 10.0
@@ -86,6 +100,14 @@ fn millis(time: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_gate_tells_what_is_not_done() {
+        let items = Counts { total: 11, succeeded: 4, failed: 1, unknown: 2, blocked: 3, pending: 1, ..Counts::default() };
+        let line = of_run("w", "r", &items, 7);
+        assert_eq!((&line["ItemsNotDone"], &line["ItemsPending"], &line["workflow"]), (&json!(6), &json!(1), &json!("w")));
+        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([["workflow"]]));
+    }
 
     #[test]
     fn a_line_has_every_metric_that_it_declares_and_no_more_values_than_are_taken() {

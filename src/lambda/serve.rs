@@ -7,7 +7,8 @@ use lambda_runtime::{Context, LambdaEvent, Runtime, service_fn};
 use serde_json::Value;
 
 use super::event::{Event, GateEvent};
-use super::gate::Gate;
+use super::figures::of_run;
+use super::gate::{Gate, Verdict};
 use super::refused::Refused;
 use super::served::Served;
 use super::time::{Time, now_ms};
@@ -93,10 +94,11 @@ async fn judge(served: &Served, mut event: GateEvent, deadline_ms: u64) -> Resul
     let interrupted = |error| Refused::interrupted(&error);
     let bucket = RunBucket::open(storages, &event.results.bucket, &event.results.prefix).await.map_err(interrupted)?;
     let rest = event.take_rest();
+    let workflow = &served.workflow().await?.name;
     let gate = Gate {
         storages,
         bucket: &bucket,
-        workflow: &served.workflow().await?.name,
+        workflow,
         run: &event.run,
         round: event.round,
         tolerance: bound.settings.tolerated_failure,
@@ -105,5 +107,8 @@ async fn judge(served: &Served, mut event: GateEvent, deadline_ms: u64) -> Resul
         now_ms: now_ms(),
     };
     let verdict = gate.judge(&event.map, rest).await.map_err(interrupted)?;
+    if let Verdict::Judged { items, .. } = &verdict {
+        Log::object_line(&of_run(workflow, &event.run, items, now_ms()));
+    }
     Ok(serde_json::to_value(verdict).unwrap_or_default())
 }

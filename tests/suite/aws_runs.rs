@@ -281,6 +281,22 @@ async fn a_redrive_does_exactly_what_failed_in_batches_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn items_with_the_key_of_another_one_are_not_redriven() {
+    let cloud = Cloud::new(4).await;
+    cloud.aws.state().doubles.insert(2);
+    cloud.aws.state().failing.insert(3, "Image.Truncated");
+    let id = finished(&cloud.json(1, &["run", "thumbs.yaml", "--on", "aws"]))["run"].as_str().unwrap().to_string();
+    let lines = cloud.run(&["results", &id, "--failed"]).ended(0).lines();
+    let errors: Vec<_> = lines.iter().map(|line| (line["index"].as_u64().unwrap(), line["error"].as_str().unwrap())).collect();
+    assert_eq!(errors, [(2, "Item.Duplicate"), (3, "Image.Truncated")], "what the gate says comes before what the worker said");
+    cloud.aws.state().failing.clear();
+    let redriven = cloud.run(&["redrive", &id]).ended(1).says("1 item to redrive");
+    redriven.says("1 item with the key or destination of another one: not redriven");
+    let again = cloud.run(&["redrive", &id]).ended(2);
+    again.says("failed or is blocked but items that have the key or destination of another one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_execution_that_was_started_by_hand_is_a_run_like_any_other() {
     let cloud = Cloud::new(4).await;
     // As EventBridge names them.

@@ -38,6 +38,8 @@ pub struct State {
     pub batch: usize,
     /// The items that fail, and the error.
     pub failing: BTreeMap<u64, &'static str>,
+    /// Items that have the key of another one, as the gate finds.
+    pub doubles: BTreeSet<u64>,
     /// Items that workers do before they wait; `None` if they do not wait.
     pub hold_after: Option<usize>,
     /// Why a worker cannot begin, if it cannot.
@@ -77,6 +79,7 @@ impl AwsServer {
             items: Vec::new(),
             batch: 2,
             failing: BTreeMap::new(),
+            doubles: BTreeSet::new(),
             hold_after: None,
             refused: None,
             broken: None,
@@ -322,6 +325,16 @@ impl State {
         for round in 0..=round {
             all.extend(outcomes(s3, &format!("thumbs/{run}/batches/{round:04}/")));
         }
+        let mut added = String::new();
+        for index in &self.doubles {
+            let line = all.get_mut(index).expect("an outcome");
+            let key = line["key"].clone();
+            *line = json!({
+                "index": index, "key": key, "status": "failed", "attempts": 1, "error": "Item.Duplicate", "cause": "item 0 has this key",
+            });
+            added.push_str(&format!("{line}\n"));
+        }
+        s3.put(&format!("thumbs/{run}/gate/{round:04}/added.jsonl"), added);
         let of = |status: &str| all.values().filter(|line| line["status"] == status).count();
         let (total, failed) = (self.items.len(), of("failed"));
         let pending = total - all.len();

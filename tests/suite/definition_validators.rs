@@ -59,6 +59,18 @@ fn template(definition: &str) -> Value {
 }
 
 #[test]
+#[ignore = "needs cfn-lint: tests/validators.sh"]
+fn cfn_lint_takes_every_template_without_a_warning() {
+    let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/templates")).unwrap();
+    let files: Vec<PathBuf> = files.map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() >= 2);
+    for file in files {
+        let done = Command::new(folder().join("python/bin/cfn-lint")).arg(&file).output().unwrap();
+        assert!(done.status.success() && done.stdout.is_empty(), "{}\n{}", file.display(), String::from_utf8_lossy(&done.stdout));
+    }
+}
+
+#[test]
 #[ignore = "needs asl-validator, amazon-states-language-service and cfn-lint: tests/validators.sh"]
 fn the_validators_of_others_take_every_definition() {
     let files = fs::read_dir(definitions()).unwrap().map(|entry| entry.unwrap().path());

@@ -309,6 +309,86 @@ async fn a_workflow_is_taken_off_when_nothing_goes_on_and_its_data_stays() {
     account.run(&destroy).ended(0).says("`thumbs` is not on AWS; nothing to take off");
 }
 
+/// Everything that `aws` can say.
+const EVERYTHING: &str = "fanfold: 1
+name: notify_all
+secrets: { token: { aws: partners/token } }
+items: { jsonl: { source: s3://data/partners.jsonl } }
+max_concurrency: 10
+rate: { limit: 20/s }
+job:
+  http_chain:
+    base_url: https://api.example.com
+    auth: { bearer: \"{{ secrets.token }}\" }
+    steps: [{ name: a, get: /a }]
+aws:
+  region: eu-central-1
+  memory: 512MiB
+  timeout: 5m
+  architecture: arm64
+  results_bucket: our-results
+  roles: { machine: \"arn:aws:iam::123456789012:role/machine\" }
+  permissions_boundary: \"arn:aws:iam::123456789012:policy/boundary\"
+  vpc: { subnets: [subnet-0a1b2c3d], security_groups: [sg-0a1b2c3d] }
+  kms_key: \"arn:aws:kms:eu-central-1:123456789012:key/0a1b2c3d-0000-1111-2222-333344445555\"
+  tags: { team: partners }
+  log_retention: 90d
+  alarm_topic: \"arn:aws:sns:eu-central-1:123456789012:on-call\"
+";
+
+/// `FANFOLD_BLESS=1` writes the templates anew, to be read in the diff.
+#[test]
+fn templates_are_as_they_were_read() {
+    let stage = Stage::new();
+    stage.write("thumbs.yaml", FLOW).write("notify_all.yaml", EVERYTHING);
+    stage.write("x86", bootstrap(62)).write("arm", bootstrap(183));
+    for (name, program, params) in [("thumbs", "x86", &SOURCE[..]), ("notify_all", "arm", &[])] {
+        let flow = format!("{name}.yaml");
+        stage.run_fanfold(&[&["package", &flow, "--bootstrap", program, "-o", "out"], params].concat()).ended(0);
+        let text = without_hashes(&stage.read("out/template.json"));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/templates/{name}.json"));
+        if std::env::var_os("FANFOLD_BLESS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        assert!(std::fs::read_to_string(&path).unwrap() == text, "{}: FANFOLD_BLESS=1 writes it anew", path.display());
+    }
+}
+
+/// Hashes change with everything that they are over.
+fn without_hashes(text: &str) -> String {
+    let mut clean = String::new();
+    for part in text.split_inclusive(|c: char| !matches!(c, '0'..='9' | 'a'..='f')) {
+        let digits = part.trim_end_matches(|c: char| !matches!(c, '0'..='9' | 'a'..='f'));
+        match digits.len() {
+            16 => clean.push_str(&format!("0123456789abcdef{}", &part[16..])),
+            _ => clean.push_str(part),
+        }
+    }
+    clean
+}
+
+#[test]
+fn versions_are_named_by_what_they_are_made_of() {
+    let stage = Stage::new();
+    stage.write("bootstrap", bootstrap(62));
+    // Of the function and of the state machine.
+    let versions = |flow: &str, source: &str| {
+        stage.write("thumbs.yaml", flow);
+        stage.run_fanfold(&["package", "thumbs.yaml", "--bootstrap", "bootstrap", "-o", "out", "-p", source]).ended(0);
+        let template: Value = serde_json::from_str(&stage.read("out/template.json")).unwrap();
+        let names: Vec<String> = template["Resources"].as_object().unwrap().keys().cloned().collect();
+        ["WorkerVersion", "MachineVersion"].map(|kind| names.iter().find(|name| name.starts_with(kind)).unwrap().clone())
+    };
+    let first = versions(FLOW, "source=s3://photos/2026/");
+    assert_eq!(versions(FLOW, "source=s3://photos/2026/"), first);
+    // The function is the same: Lambda refuses a second version of it.
+    let other = versions(FLOW, "source=s3://photos/2027/");
+    assert!(other[0] == first[0] && other[1] != first[1]);
+    // The state machine names the version of the function, and is another one with it.
+    let memory = versions(&format!("{FLOW}aws: {{ memory: 2048MiB }}\n"), "source=s3://photos/2026/");
+    assert!(memory[0] != first[0] && memory[1] != first[1]);
+}
+
 #[test]
 fn a_package_is_the_same_for_the_same_workflow() {
     let stage = Stage::new();

@@ -1,6 +1,6 @@
 //! A CloudFormation of our own in the same process, with one stack; beside it what else `deploy` and `destroy` ask AWS.
 //!
-//! Every look at the events of a stack that is being changed finds two more of them. Change sets come in pages of five.
+//! Every look at the events of a stack that is being changed finds five more of them. Change sets come in pages of five.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -220,7 +220,7 @@ impl StackServer {
             }
             "DescribeStackEvents" => {
                 let stack = state.stack.as_mut().ok_or_else(none)?;
-                for _ in 0..2 {
+                for _ in 0..5 {
                     stack.events.extend(stack.coming.pop_front());
                 }
                 if let (true, Some((status, wanted))) = (stack.coming.is_empty(), stack.then.clone()) {
