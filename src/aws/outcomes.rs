@@ -50,16 +50,9 @@ impl Outcomes {
 
     /// The batches that the input was cut into, in its order, each with how its items stand now.
     pub fn batches(&self) -> impl Stream<Item = Result<(BatchFiles, Vec<OutcomeLine>)>> {
-        let listed = stream::try_unfold(self.bucket.batches(), |mut listed| async move {
-            let next = listed.next().await?.filter(|files| files.name.round == 0);
-            Ok::<_, Error>(next.map(|files| (files, listed)))
-        });
-        listed
-            .map_ok(move |files| async move {
-                let folded = self.bucket.folded(&files).await?;
-                Ok((files, folded.into_iter().map(|item| self.latest(item)).collect()))
-            })
-            .try_buffered(BATCHES_AT_ONCE)
+        let whole = self.bucket.first_round(self.bucket.batches(), BATCHES_AT_ONCE);
+        let each = whole.map_ok(|batches| stream::iter(batches.into_iter().map(Ok::<_, Error>))).try_flatten();
+        each.map_ok(|(files, items)| (files, items.into_iter().map(|item| self.latest(item)).collect()))
     }
 
     /// How the item stands now. Tries are counted over all rounds.

@@ -11,6 +11,7 @@ mod batch;
 mod line;
 mod listing;
 mod names;
+mod once;
 mod run;
 mod verdict;
 

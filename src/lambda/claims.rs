@@ -35,11 +35,13 @@ impl Claims {
         Self { named_keys, all: Vec::new(), firsts: Vec::new() }
     }
 
+    /// The next items are of the batch that begins with this one.
+    pub fn begin(&mut self, first: u64) {
+        self.firsts.push(first);
+    }
+
     /// Takes what an item claims. One that was left out or has not ended claims nothing.
     pub fn of(&mut self, item: &Folded) {
-        if item.batch.round == 0 && self.firsts.last() != Some(&item.batch.first) {
-            self.firsts.push(item.batch.first);
-        }
         let claims = claims(item, self.named_keys);
         self.all.extend(claims.map(|(kind, text)| (hash(kind, text), item.index)));
     }
@@ -107,8 +109,8 @@ impl Claims {
         let mut doubles: Vec<_> =
             doubles.into_iter().filter_map(|(index, why)| known.remove(&index).map(|item| (item, why))).collect();
         doubles.sort_unstable_by_key(|(item, _)| item.index);
-        // One that failed for another reason has that one.
-        doubles.retain(|(item, _)| item.line.status != ItemStatus::Failed);
+        // One that failed for another reason has that one, and one that may have had its effect stays for a person to look at.
+        doubles.retain(|(item, _)| !matches!(item.line.status, ItemStatus::Failed | ItemStatus::Unknown));
         Ok(doubles)
     }
 

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use futures_util::stream::{self, TryStreamExt};
+use futures_util::stream::TryStreamExt;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -11,7 +11,7 @@ use super::claims::Claims;
 use super::fold::Fold;
 use super::unreached::hand_out_unreached;
 use crate::bucket::{BatchName, REPORT, RunBucket, RunReport, added_name};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::outcome::{Counts, RunStatus, Tolerance};
 use crate::storage::Storages;
 
@@ -64,53 +64,53 @@ impl Gate<'_> {
             }
         };
         let later = self.bucket.redriven().await?;
+        // Whoever resumes an earlier round judges what later ones did as well.
+        let round = later.values().map(|item| item.batch.round).fold(self.round, u32::max);
         let mut claims = Claims::new(self.named_keys);
         let listed = match fold.after {
             Some(first) => self.bucket.batches_after(BatchName { round: 0, first }),
             None => self.bucket.batches(),
         };
-        let batches = stream::try_unfold(listed, |mut listed| async move {
-            let next = listed.next().await?.filter(|files| files.name.round == 0);
-            Ok::<_, Error>(next.map(|files| (files, listed)))
-        });
-        let read = batches.map_ok(|files| async move { Ok((files.name, self.bucket.folded(&files).await?)) });
-        let mut read = pin!(read.try_buffered(BATCHES_AT_ONCE));
-        while let Some((name, items)) = read.try_next().await? {
-            for item in &items {
-                let redriven = later.get(&item.index);
-                claims.of(redriven.unwrap_or(item));
-                fold.take(item, redriven);
+        let mut read = pin!(self.bucket.first_round(listed, BATCHES_AT_ONCE));
+        while let Some(batches) = read.try_next().await? {
+            for (files, items) in batches {
+                claims.begin(files.name.first);
+                for item in &items {
+                    let redriven = later.get(&item.index);
+                    claims.of(redriven.unwrap_or(item));
+                    fold.take(item, redriven);
+                }
+                fold.after = Some(files.name.first);
+                fold.batches += 1;
             }
-            fold.after = Some(name.first);
-            fold.batches += 1;
             if fold.is_full() {
                 fold.flush(self.bucket).await?;
             }
             if Instant::now() >= self.until {
-                claims.spill(self.bucket, self.round, &mut fold).await?;
+                claims.spill(self.bucket, round, &mut fold).await?;
                 fold.flush(self.bucket).await?;
                 let summary = format!("{} items read, more to read", fold.items.total);
                 return Ok(Verdict::Rest { rest: Box::new(fold), summary });
             }
         }
-        claims.load(self.bucket, self.round, &fold).await?;
+        claims.load(self.bucket, round, &fold).await?;
         let mut added = Vec::new();
         for (item, why) in claims.doubles(self.bucket, &later).await? {
             fold.refuse(item, why).write(&mut added);
         }
-        self.bucket.put(&added_name(self.round), added).await?;
-        self.end(fold).await
+        self.bucket.put(&added_name(round), added).await?;
+        self.end(fold, round).await
     }
 
     /// Writes down what the run came to.
-    async fn end(&self, mut fold: Fold) -> Result<Verdict> {
+    async fn end(&self, mut fold: Fold, round: u32) -> Result<Verdict> {
         fold.flush(self.bucket).await?;
         let status = RunReport::judge(&fold.items, &self.tolerance);
         let report = RunReport {
             run: self.run.to_string(),
             workflow: self.workflow.to_string(),
             fanfold: env!("CARGO_PKG_VERSION").to_string(),
-            round: self.round,
+            round,
             status,
             items: fold.items,
             batches: fold.batches,

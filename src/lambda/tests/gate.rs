@@ -153,6 +153,47 @@ async fn the_later_one_of_two_of_one_key_or_one_destination_is_refused() {
 }
 
 #[tokio::test]
+async fn batches_that_overlap_count_each_item_once() {
+    let stage = Stage::new().await;
+    stage.hand(0, &[0, 1, 2]).await;
+    stage.tell(0, 0, 1, vec![line(0, &succeeded()), line(1, &failed("A")), line(2, &failed("B"))]).await;
+    // Resumed with batches that were cut in another way.
+    stage.hand(0, &[2, 3, 4]).await;
+    stage.tell(0, 2, 2, vec![line(2, &succeeded()), line(4, &succeeded())]).await;
+    stage.hand(0, &[4, 5]).await;
+    stage.tell(0, 4, 3, vec![line(4, &failed("C")), line(5, &succeeded())]).await;
+    stage.hand(0, &[6]).await;
+    stage.tell(0, 6, 3, vec![line(6, &succeeded())]).await;
+    assert_eq!(verdict(stage.gate()).await, "stopped");
+    let report = stage.report().await;
+    let items = report.items;
+    assert_eq!((items.total, items.succeeded, items.failed, items.pending), (7, 5, 1, 1));
+    assert_eq!((report.batches, report.attempts), (4, 8));
+    assert_eq!(stage.failed().await, [(1, "A".to_string())]);
+}
+
+#[tokio::test]
+async fn doubles_are_found_where_a_whole_batch_was_redriven_and_what_is_unknown_stays_so() {
+    let stage = Stage::new().await;
+    let to = |index, outcome: &Outcome| OutcomeLine { to: Some("s3://t/x".into()), ..line(index, outcome) };
+    stage.hand(0, &[0]).await;
+    stage.tell(0, 0, 1, vec![to(0, &succeeded())]).await;
+    stage.hand(0, &[1]).await;
+    stage.tell(0, 1, 1, vec![line(1, &failed("A"))]).await;
+    stage.hand(0, &[2]).await;
+    let unknown = Outcome::Unknown(Failure::new("Http.NoAnswer", "why"));
+    stage.tell(0, 2, 1, vec![OutcomeLine { key: "k0".into(), ..line(2, &unknown) }]).await;
+    stage.hand(1, &[1]).await;
+    stage.tell(1, 1, 2, vec![to(1, &succeeded())]).await;
+    // A resume of the first round judges the redrive as well.
+    assert_eq!(verdict(stage.gate()).await, "failed");
+    assert_eq!(stage.failed().await, [(2, "Http.NoAnswer".to_string()), (1, "Item.Duplicate".to_string())]);
+    let report = stage.report().await;
+    assert_eq!((report.round, report.items.unknown, report.items.failed), (1, 1, 1));
+    assert_eq!(stage.bucket.added(1).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_gate_without_time_goes_on_where_it_was() {
     let stage = Stage::new().await;
     for first in 0..5 {
