@@ -61,7 +61,10 @@
 //! }
 //! ```
 
-#![cfg_attr(not(feature = "http"), allow(dead_code, reason = "what only `http_chain` uses is there without it as well"))]
+#![cfg_attr(
+    not(all(feature = "http", feature = "lambda", feature = "aws")),
+    allow(dead_code, unused_imports, reason = "what only one part uses is there without it as well")
+)]
 
 pub mod asl;
 #[cfg(feature = "aws")]

@@ -9,6 +9,7 @@
 
 mod attempts;
 mod aws_engine;
+mod aws_engine_runs;
 mod aws_rig;
 #[cfg(feature = "aws")]
 mod aws_runs;
