@@ -343,3 +343,70 @@ fn rows_are_imported_alike_here_and_there() {
     assert!(!here.2.is_empty());
     assert_eq!(there, here);
 }
+
+#[test]
+#[ignore = "needs ministack and SeaweedFS"]
+fn a_run_keeps_the_version_that_it_began_with() {
+    let rig = Rig::new("versions");
+    let items = || [doing(0, "wait"), plain(1)];
+    let settings = "batch: { max_items: 1 }\nmax_concurrency: 1";
+    let echoes = |run: &str| outcomes(&rig.stage, run).iter().map(|line| !line["output"].is_null()).collect::<Vec<_>>();
+    rig.notes(items(), "echo: true", settings);
+    rig.deploy(&["flow.yaml"]);
+    let running = rig.stage.spawn(&["run", "flow.yaml", "--on", "aws", "--as", "first", "--json"]);
+    rig.stage.until_logged("begin i0");
+
+    rig.notes(items(), "echo: false", settings);
+    rig.deploy(&["flow.yaml"]);
+    rig.stage.write("gate", "");
+    running.wait().ended(0);
+    assert_eq!(echoes("first"), [true, true], "also what was begun after the second deployment");
+    rig.run(0, &["flow.yaml", "--as", "second"]);
+    assert_eq!(echoes("second"), [false, false]);
+
+    rig.stage.run(&["deploy", "flow.yaml", "--rollback"]).ended(0);
+    rig.notes(items(), "echo: true", settings);
+    rig.run(0, &["flow.yaml", "--as", "third"]);
+    assert_eq!(echoes("third"), [true, true]);
+}
+
+#[test]
+#[ignore = "needs ministack and SeaweedFS"]
+fn a_run_is_throttled_while_it_goes_on() {
+    let rig = Rig::new("slower");
+    rig.notes((0..8).map(|n| doing(n, "wait")), "", "batch: { max_items: 1 }\nmax_concurrency: 1");
+    rig.deploy(&["flow.yaml"]);
+    let running = rig.stage.spawn(&["run", "flow.yaml", "--on", "aws", "--as", &rig.name, "--json"]);
+    rig.stage.until_logged("begin i0");
+    rig.stage.run(&["throttle", &rig.name, "--concurrency", "3"]).ended(0);
+    rig.stage.until("three at once", |stage| stage.log().len() == 3);
+    rig.stage.write("gate", "");
+    running.wait().ended(0);
+}
+
+/// A pause that is longer than a worker sits through: Step Functions waits, and nobody is paid.
+#[test]
+#[ignore = "needs ministack and SeaweedFS"]
+fn a_long_pause_is_waited_for_without_a_worker() {
+    let rig = Rig::new("pause");
+    let partner = Partner::start(&rig.stage, &[]);
+    rig.reach(&partner.url);
+    rig.secret("billing/api-token", "test-token");
+    let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/workflows/samples/partners.jsonl");
+    let first: Vec<_> = std::fs::read_to_string(samples).unwrap().lines().take(6).map(str::to_string).collect();
+    rig.put("partners.jsonl", &first.join("\n"));
+    shipped(&rig, "notify-partners");
+    let partners = format!("partners=s3://{}/partners.jsonl", rig.name);
+    let given = ["flow.yaml", "-p", &partners, "-p", "api=http://api.example.com"];
+    rig.deploy(&given);
+    // The first call is told to come again after half a minute.
+    partner.control(&json!({ "rules": [{ "route": "PUT /customers/{id}", "fault": "throttle", "seconds": 30, "times": 1 }] }));
+    let last = rig.run(0, &[&given[..], &["--as", &rig.name]].concat());
+    assert_eq!(last["items"]["succeeded"], 6);
+    let workers: Vec<_> = rig.invocations().into_iter().filter(|line| line["kind"] == "worker").collect();
+    let billed: u64 = workers.iter().map(|line| line["ms"].as_u64().unwrap()).sum();
+    println!("pause: 6 items, {} invocations, {:.1} s of them", workers.len(), billed as f64 / 1e3);
+    assert!(workers.len() == 2 && workers[0]["answer"]["wait_until"].is_string(), "{workers:#?}");
+    assert!(billed < 20_000, "{billed} ms of workers in a pause of 30 s");
+    assert_eq!(partner.logged("effect").len(), 12, "each once");
+}
