@@ -17,6 +17,8 @@ pub(super) struct Given {
     pub bound: Bound,
     /// The params whose values are of no use on AWS: every execution has to give them.
     pub open: Vec<String>,
+    /// How each of these could be given: `source=s3://bucket/…`.
+    pub examples: Vec<String>,
 }
 
 impl Given {
@@ -34,23 +36,24 @@ impl Given {
             Value::Object(values) => values.clone(),
             _ => Map::new(),
         };
-        let (mut open, mut wrong) = (Vec::new(), Vec::new());
+        let (mut open, mut examples, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
         for param in &workflow.params {
             let text = values.get(&param.name).and_then(Value::as_str);
             let (Some(text), Some(place)) = (text, Elsewhere::of(param.kind)) else { continue };
             if place.is_here(text) && is_given(&param.name) {
                 let (what, expected) = place.words();
                 let detail = format!("`-p {}`: `{text}` is {what} of this machine, which AWS cannot reach", param.name);
-                let hint = format!("`-p {}={expected}`, or leave it out: then each execution gives it", param.name);
+                let hint = format!("`-p {}={expected}`", param.name);
                 wrong.push(Error::refused(detail).hint(hint));
             } else if place.is_here(text) || *text == place.stand_in(&param.name) {
                 open.push(param.name.clone());
+                examples.push(format!("{}={}", param.name, place.words().1));
                 values.insert(param.name.clone(), place.stand_in(&param.name).into());
             }
         }
         match Error::all(wrong) {
             Some(error) => Err(error),
-            None => Ok(Self { bound: workflow.rebind(&Value::Object(values))?, open }),
+            None => Ok(Self { bound: workflow.rebind(&Value::Object(values))?, open, examples }),
         }
     }
 

@@ -56,6 +56,7 @@ pub struct Machine {
     children: Children,
     input: Value,
     open: Vec<String>,
+    examples: Vec<String>,
     machine_policy: Value,
     worker_policy: Value,
     settings: Settings,
@@ -87,6 +88,7 @@ impl Machine {
             worker_policy: roles.worker(),
             input: json!({ "params": known }),
             open: given.open,
+            examples: given.examples,
             definition,
             children,
             settings: given.bound.settings,
@@ -122,6 +124,11 @@ impl Machine {
     /// The params that each execution has to give.
     pub fn open_params(&self) -> &[String] {
         &self.open
+    }
+
+    /// How each of these could be given: `source=s3://bucket/…`.
+    pub fn open_examples(&self) -> &[String] {
+        &self.examples
     }
 
     /// What the workflow says, with the params that are known.

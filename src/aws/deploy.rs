@@ -12,6 +12,7 @@ use super::stack::{Deployed, describe, stack_name};
 use super::template::WORKER_ZIP;
 use crate::bucket::RunBucket;
 use crate::error::{Error, Result};
+use crate::units::count;
 use crate::workflow::Workflow;
 
 /// Files of a deployment beside the worker and [`Deployment`] itself.
@@ -46,7 +47,9 @@ pub(crate) async fn deploy(
         tell(format!("warning: {warning}"));
     }
     let (kind, why) = package.machine.children();
-    tell(format!("{} children, at most {} at once: {why}", kind.to_lowercase(), settings.max_concurrency));
+    let ends = if kind == "EXPRESS" { "express, at most 5 minutes each" } else { "standard" };
+    let most = count(settings.max_concurrency.into());
+    tell(format!("one child execution for each batch ({ends}), at most {most} at once: {why}"));
     if let Some(idle) = idle(settings) {
         tell(idle);
     }
@@ -117,7 +120,8 @@ pub(crate) async fn rollback(clients: &Clients, workflow: &str, shown: bool, tel
     let before = folder(clients, &now.bucket, &of(&now.hash)).await?.find(BEFORE).await?;
     let before = before.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok()).filter(|hash| !hash.is_empty());
     let Some(before) = before else {
-        return Err(Error::refused(format!("there was no deployment of `{workflow}` before {}", now.hash)));
+        return Err(Error::refused(format!("there was no deployment of `{workflow}` before {}", now.hash))
+            .hint("deploy the workflow as it is meant to be: `fanfold deploy`"));
     };
     let kept = folder(clients, &now.bucket, &of(&before)).await?;
     let Some(template) = kept.find_json::<Value>(TEMPLATE).await? else {

@@ -63,8 +63,9 @@ pub(super) fn idle(settings: &Settings) -> Option<String> {
     let prices = GB_SECOND[usize::from(settings.aws.architecture == crate::workflow::Architecture::Arm64)];
     let price = 1000.0 * wait * (settings.aws.memory_mib() as f64 / 1024.0) * prices;
     Some(format!(
-        "each of {children} children has its share of {}: it waits {wait:.1} s for each call, and 1,000 calls cost about ${price:.4} of \
+        "each of {} children has its share of {}: it waits {wait:.1} s for each call, and 1,000 calls cost about ${price:.4} of \
          workers' time, most of it waiting; fewer children or less `aws.memory` make it cheaper",
+        crate::units::count(settings.max_concurrency.into()),
         crate::units::write_rate(slowest)
     ))
 }

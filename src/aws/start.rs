@@ -71,10 +71,10 @@ impl Ready {
             let detail = format!("the roles on AWS were made for another value of {names}: buckets are bound by `deploy`");
             return Err(Error::refused(detail).hint(deploy(file, &others)));
         }
-        if let [first, ..] = machine.open_params() {
+        if let ([first, ..], [example, ..]) = (machine.open_params(), machine.open_examples()) {
             let names = crate::nearest::list(machine.open_params().iter().map(String::as_str), 12);
             return Err(Error::refused(format!("no value of use on AWS is known of {names}"))
-                .hint(format!("`-p {first}=…` gives one, for example `-p {first}=s3://bucket/…`")));
+                .hint(format!("`-p {first}=…` gives one, for example `-p {example}`")));
         }
         let params = machine.input()["params"].clone();
         Ok(Self { clients, deployed, workflow: name.clone(), params })

@@ -107,8 +107,20 @@ impl Deploy {
             say("nothing was changed");
         }
         if let Some(deployed) = &put.deployed {
-            if put.changed {
-                say(format_args!("`{name}` is on AWS: fanfold run {} --on aws", self.what.workflow.display()));
+            let file = self.what.workflow.display();
+            match &package {
+                None if put.changed => say(format_args!(
+                    "`{name}` is on AWS as it was before; `fanfold run {file} --on aws` takes it once the file is as it was then, too"
+                )),
+                Some(package) if put.changed => {
+                    let given = package.machine.open_examples().iter().map(|example| format!(" -p {example}"));
+                    say(format_args!("`{name}` is on AWS: fanfold run {file} --on aws{}", given.collect::<String>()));
+                    if let [_, ..] = package.machine.open_params() {
+                        let names = crate::nearest::list(package.machine.open_params().iter().map(String::as_str), 12);
+                        say(format_args!("each run has to give {names}"));
+                    }
+                }
+                _ => {}
             }
             show(&name, deployed, put.changed, at);
         }

@@ -44,11 +44,6 @@ pub(super) const WORDS: &[(&str, &str)] = &[
          nothing fails; after `outage.give_up_after` the run stops, resumable.",
     ),
     (
-        "unknown",
-        "How an item ended of which an effect may have happened: it was sent, and no answer says what came of it. It is never sent again \
-         by itself, and it stops its lane; `fanfold resolve` decides.",
-    ),
-    (
         "blocked",
         "How an item ended whose lane stopped before it. It was not begun. A redrive of the one before it goes on with it.",
     ),
@@ -79,6 +74,11 @@ pub(super) const WORDS: &[(&str, &str)] = &[
     ),
     ("resume", "Go on with what is pending, after a stop or a crash. What ended is not touched."),
     (
+        "deployment",
+        "A workflow as it was put on AWS, called by a hash over all that it is made of: the program, the file, what was given by `-p`. It \
+         is kept in the results bucket, so that `fanfold deploy --rollback` can put it back.",
+    ),
+    (
         "redrive",
         "Run again what failed or was blocked, any time, as the items are now. Never what is unknown: an effect may have happened.",
     ),
@@ -86,11 +86,6 @@ pub(super) const WORDS: &[(&str, &str)] = &[
         "unknown",
         "A call was sent, or may have been, and there is no answer that settles it: its effect may have happened. Neither resume nor \
          redrive sends it again. `fanfold results --unknown` shows what was sent; `fanfold resolve` says what became of it.",
-    ),
-    (
-        "ledger",
-        "The part of the record that keeps the calls to others. START is written before a call is sent, DONE with the answer before \
-         the answer is judged: after a crash an item goes on at the call where it was.",
     ),
     (
         "verdict",
@@ -167,3 +162,16 @@ pub(super) const ERRORS: &[(&str, &str)] = &[
          Of a job whose calls are kept: it died with a call under way that may not be sent again (then the item is unknown), or eight times in a row with the same call.",
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_word_is_explained_twice() {
+        let mut words: Vec<&str> = WORDS.iter().chain(ERRORS).map(|(word, _)| *word).collect();
+        words.sort_unstable();
+        let twice: Vec<_> = words.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+        assert!(twice.is_empty(), "{twice:?}");
+    }
+}

@@ -8,20 +8,8 @@ use crate::lane::{Calls, Lanes};
 use crate::outcome::{Counts, ItemStatus, Outcome};
 use crate::rate::Rates;
 use crate::report::Report;
+pub(crate) use crate::units::count;
 use crate::units::write_rate;
-
-/// `1,234,567`
-pub(crate) fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
 
 /// `1 item`, `2 items`
 pub(crate) fn items(n: u64) -> String {

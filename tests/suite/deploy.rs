@@ -92,7 +92,7 @@ async fn a_workflow_is_put_on_aws_and_the_same_again_changes_nothing() {
         assert_eq!(stack.wanted.tags["fanfold:workflow"], "thumbs");
     }
     for said in [
-        "express children, at most 50 at once: `image_resize` calls nobody",
+        "one child execution for each batch (express, at most 5 minutes each), at most 50 at once: `image_resize` calls nobody",
         "  + Results (AWS::S3::Bucket)\n",
         &format!("the worker (0.0 MB) is put into s3://results/{folder}/worker.zip\n"),
         "  + Worker (AWS::Lambda::Function)\n",
@@ -130,10 +130,15 @@ async fn a_change_is_shown_and_made_and_put_back() {
 
     let back = account.run(&["deploy", "thumbs.yaml", "--rollback"]).ended(0);
     assert!(back.err.starts_with(&format!("from deployment {second} back to {first}:\n")), "{}", back.err);
+    assert!(back.err.ends_with("takes it once the file is as it was then, too\n"), "{}", back.err);
     assert_eq!(account.hash(), first);
     assert_eq!(account.aws.state().stack.as_ref().unwrap().wanted.tags["fanfold:workflow"], "thumbs", "tags stay");
     let done = account.run(&["deploy", "thumbs.yaml", "--rollback"]).ended(2);
-    assert!(done.err.contains(&format!("there was no deployment of `thumbs` before {first}")), "{}", done.err);
+    assert!(
+        done.err.contains(&format!("there was no deployment of `thumbs` before {first}; hint: deploy the workflow as")),
+        "{}",
+        done.err
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,9 +201,18 @@ async fn what_does_not_fit_is_told_before_anything_is_made() {
     );
     assert!(done.err.contains("hint: `max_concurrency: 900`, or more"), "{}", done.err);
     account.edit("950", "760");
+    account.edit("items:", "params: { api: { type: url, default: \"http://127.0.0.1:9090\" } }\nitems:");
+    account.edit("https://api.example.com", "\"{{ params.api }}\"");
     let done = account.run(&deploy).ended(0);
+    // What a run has to give is said with how.
+    let end = "`thumbs` is on AWS: fanfold run thumbs.yaml --on aws -p api=https://api.example.com\neach run has to give `api`\n";
+    assert!(done.err.ends_with(end), "{}", done.err);
     let idle = "each of 760 children has its share of 190/s: it waits 4.0 s for each call, and 1,000 calls cost about $0.0667 of workers' time";
-    assert!(done.err.contains("standard children, at most 760 at once") && done.err.contains(idle), "{}", done.err);
+    assert!(
+        done.err.contains("one child execution for each batch (standard), at most 760 at once") && done.err.contains(idle),
+        "{}",
+        done.err
+    );
     let state = account.aws.state();
     let worker = state.stack.as_ref().unwrap().wanted.template["Resources"]["Worker"].clone();
     assert_eq!(worker["Properties"]["ReservedConcurrentExecutions"], 760);
