@@ -9,7 +9,11 @@ use crate::stage::{doing, finished, plain};
 #[ignore = "needs ministack and SeaweedFS"]
 fn what_failed_is_redriven_in_batches_of_another_size_and_then_pruned() {
     let rig = Rig::new("redriven");
-    rig.notes((0..30).map(|n| if n % 6 == 1 { doing(n, "permanent") } else { plain(n) }), "echo: true", "batch: { max_items: 10 }");
+    rig.notes(
+        (0..30).map(|n| if n % 6 == 1 { doing(n, "permanent") } else { plain(n) }),
+        "echo: true",
+        "batch: { max_items: 10 }",
+    );
     rig.deploy(&["flow.yaml"]);
     let first = rig.run(1, &["flow.yaml", "--as", "R"]);
     assert_eq!((&first["items"]["failed"], &first["batches"]), (&json!(5), &json!(3)));
