@@ -129,16 +129,19 @@ impl RunBucket {
         Ok(all.into_values().collect())
     }
 
-    /// How the items stand that were redriven, by index: what the last round says of them.
+    /// How the items stand that were redriven, by index: what the last round says of them, after the tries of all rounds but the first.
     ///
     /// # Errors
     /// A file cannot be read, or is not what a worker wrote.
     pub async fn redriven(&self) -> Result<HashMap<u64, Folded>> {
         let mut batches = self.redriven_batches();
-        let mut redriven = HashMap::new();
+        let mut redriven: HashMap<u64, Folded> = HashMap::new();
         // Rounds come in their order.
         while let Some(files) = batches.next().await? {
-            redriven.extend(self.folded(&files).await?.into_iter().map(|item| (item.index, item)));
+            for mut item in self.folded(&files).await? {
+                item.line.attempts += redriven.get(&item.index).map_or(0, |earlier| earlier.line.attempts);
+                redriven.insert(item.index, item);
+            }
         }
         Ok(redriven)
     }

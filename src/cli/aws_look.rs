@@ -151,7 +151,7 @@ pub(super) fn stop(run: &str, at: &Surroundings) -> Result<u8> {
         if at.json {
             JsonLines::line(&serde_json::to_value(&standing.report).unwrap_or_default());
         } else {
-            report::end(&standing.report);
+            report::end_on_aws(&standing.report);
         }
         Ok(0)
     })

@@ -160,7 +160,7 @@ pub(super) fn told(standing: &Standing, at: &Surroundings) -> Result<u8> {
         }
         JsonLines::event(&Event::Finished(report.clone()));
     } else {
-        report::end(report);
+        report::end_on_aws(report);
         if let Some(trouble) = &standing.trouble {
             report::errors(trouble, false);
         }

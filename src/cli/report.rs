@@ -107,6 +107,16 @@ fn place(place: &Place) -> Value {
 
 /// Tells people how a run ended and what they can do next; gives the exit code.
 pub(super) fn end(report: &Report) -> u8 {
+    ended(report, true)
+}
+
+/// The same of a run on AWS, where nobody can decide what is unknown yet.
+#[cfg(feature = "aws")]
+pub(super) fn end_on_aws(report: &Report) -> u8 {
+    ended(report, false)
+}
+
+fn ended(report: &Report, can_resolve: bool) -> u8 {
     let id = &report.run;
     say(summary(report));
     unknown(report);
@@ -123,6 +133,9 @@ pub(super) fn end(report: &Report) -> u8 {
         RunStatus::Failed => {
             let next = match (items.failed, items.unknown) {
                 (0, 0) => format!("fanfold redrive {id} runs them again"),
+                (0, _) if !can_resolve => {
+                    format!("fanfold results {id} --unknown shows what is to be looked up at the other side")
+                }
                 // Blocked items wait for those that are unknown.
                 (0, _) => format!(
                     "fanfold results {id} --unknown shows what is to be decided, fanfold resolve {id} KEY STEP decides one"

@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+#[cfg(feature = "lambda")]
 pub(crate) use gate::without_usual_port;
 pub(crate) use hosts::HostPermits;
 pub(crate) use unlimited::Unlimited;

@@ -297,6 +297,18 @@ async fn items_with_the_key_of_another_one_are_not_redriven() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_unknown_is_never_done_again() {
+    let cloud = Cloud::new(4).await;
+    cloud.aws.state().failing.insert(2, "Job.Unknown");
+    let done = cloud.run(&["run", "thumbs.yaml", "--on", "aws"]).ended(1);
+    let id = done.out.trim().to_string();
+    done.says(&format!("hint: fanfold results {id} --unknown shows what is to be looked up at the other side"));
+    assert_eq!(cloud.indexes(&id, "unknown"), [2].into());
+    cloud.run(&["redrive", &id]).ended(2).says(&format!("nothing of run {id} failed or is blocked"));
+    assert_eq!(cloud.aws.times("StartExecution"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_execution_that_was_started_by_hand_is_a_run_like_any_other() {
     let cloud = Cloud::new(4).await;
     // As EventBridge names them.

@@ -269,7 +269,7 @@ impl State {
                     let mut line = json!({ "index": index, "key": value["Key"], "status": "succeeded", "attempts": 1 });
                     match self.failing.get(index) {
                         Some(error) => {
-                            line["status"] = "failed".into();
+                            line["status"] = if *error == "Job.Unknown" { "unknown" } else { "failed" }.into();
                             line["error"] = (*error).into();
                             line["cause"] = format!("{} of {} ends early", value["Key"], value["Etag"]).into();
                         }
@@ -336,17 +336,17 @@ impl State {
         }
         s3.put(&format!("thumbs/{run}/gate/{round:04}/added.jsonl"), added);
         let of = |status: &str| all.values().filter(|line| line["status"] == status).count();
-        let (total, failed) = (self.items.len(), of("failed"));
+        let (total, failed, unknown) = (self.items.len(), of("failed"), of("unknown"));
         let pending = total - all.len();
         let status = if pending > 0 {
             "STOPPED"
-        } else if failed > 0 {
+        } else if failed + unknown > 0 {
             "FAILED"
         } else {
             "SUCCEEDED"
         };
         let counts = json!({
-            "total": total, "succeeded": of("succeeded"), "skipped": 0, "failed": failed, "unknown": 0, "blocked": 0, "pending": pending,
+            "total": total, "succeeded": of("succeeded"), "skipped": 0, "failed": failed, "unknown": unknown, "blocked": 0, "pending": pending,
         });
         let report = json!({
             "run": run, "workflow": "thumbs", "fanfold": "0.1.0", "round": round, "status": status, "items": counts,

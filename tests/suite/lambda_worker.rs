@@ -99,6 +99,8 @@ async fn what_a_killed_worker_finished_is_not_done_again() {
     let yaml = stage.read("workflow.yaml").replace("log: log.txt", "log: log.txt, gate: gate");
     stage.write("workflow.yaml", yaml);
     let waits = (20..24).map(|n| doing(n, "wait"));
+    // Nothing is written because time is up.
+    environment.timeout = Duration::from_secs(900);
     let event = batch(source(), 0, items(0, 20).chain(waits).chain(items(24, 6)));
     let reply = environment.hand_out(event.clone());
     // Four items hang; what came before is written within two seconds.
