@@ -11,6 +11,7 @@ use super::event::{Answer, Asked, BatchEvent, Rest};
 use super::figures::{About, Figures};
 use super::parts::{EVERY, Parts};
 use super::refused::Refused;
+use super::same::differs;
 use super::served::{Prepared, Served};
 use super::time::{Time, now_ms};
 use super::waits::LongPause;
@@ -94,6 +95,7 @@ impl<'a> Work<'a> {
         let files = self.bucket.files(self.name).await.map_err(|error| Refused::interrupted(&error))?;
         let known = self.bucket.outcomes(&files).await.map_err(|error| Refused::interrupted(&error))?;
         let sorted = self.sort(&files, &known);
+        self.compare(&files, &sorted.keys).await?;
         self.write_items(&files, &sorted.keys).await?;
         self.prepared.waits.begin(self.log.clone());
         let stop = CancellationToken::new();
@@ -129,7 +131,12 @@ impl<'a> Work<'a> {
             };
             sorted.keys.push(key.to_string());
             let item = Item { index: *index, key, value: value.clone() };
-            if known.of(*index).is_some_and(|line| Some(&line.key) == sorted.keys.last()) {
+            if let Some(line) = known.of(*index) {
+                if Some(&line.key) != sorted.keys.last() {
+                    let told =
+                        format!("item {index} has its outcome as `{}` and is `{}` now: it is left as it is", line.key, item.key);
+                    self.log.line(Level::Warn, &told);
+                }
                 continue;
             }
             let large = || too_large(crate::item::json_len(value), most).map(Outcome::Failed);
@@ -149,6 +156,18 @@ impl<'a> Work<'a> {
         // Those that were suspected least come first: if one of them is the end of this worker, the others are done.
         sorted.alone.sort_by_key(|(times, item)| (*times, item.index));
         sorted
+    }
+
+    /// Makes sure that the items are those that an earlier worker was handed.
+    async fn compare(&self, files: &BatchFiles, keys: &[String]) -> Result<(), Refused> {
+        if files.items.is_none() {
+            return Ok(());
+        }
+        let written = self.bucket.items(files).await.map_err(|error| Refused::interrupted(&error))?;
+        match differs(&self.prepared.bound.settings.items, &written, &self.event.items, keys) {
+            Some(how) => Err(Refused::new(format!("the source is not the one that the run began with: {how}"))),
+            None => Ok(()),
+        }
     }
 
     /// Writes down which items there are, unless an earlier worker did.
@@ -258,12 +277,7 @@ impl<'a> Work<'a> {
 
     /// The items that have no outcome yet.
     fn rest(&self, known: &BatchOutcomes, done: &HashMap<u64, OutcomeLine>) -> Vec<HandedItem> {
-        let selection = &self.prepared.selection;
-        let key = |item: &HandedItem| {
-            selection.key(&item.value, item.index).unwrap_or_else(|_| selection.position(item.index)).to_string()
-        };
-        let has_ended =
-            |item: &HandedItem| done.contains_key(&item.index) || known.of(item.index).is_some_and(|line| line.key == key(item));
+        let has_ended = |item: &HandedItem| done.contains_key(&item.index) || known.of(item.index).is_some();
         self.event.items.iter().filter(|item| !has_ended(item)).cloned().collect()
     }
 

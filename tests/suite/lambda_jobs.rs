@@ -230,6 +230,9 @@ async fn a_redriven_item_is_taken_as_it_is_now() {
     let params = json!({ "source": { "bucket": BUCKET, "prefix": "in/" }, "destination": format!("s3://{BUCKET}/small/") });
     let mut event = batch(params, 7, [listed("in/a.jpg", &roof, "\"00000000000000000000000000000000\"")]);
     environment.invoke(event.clone()).await.unwrap();
+    // In the same round it is the same item, whatever version of it is listed now.
+    event["Items"][0]["value"]["LastModified"] = json!(1_793_527_201);
+    assert_eq!(environment.invoke(event.clone()).await.unwrap()["counts"]["failed"], 1);
     event["BatchInput"]["round"] = json!(1);
     let answer = environment.invoke(event).await.unwrap();
     assert_eq!((&answer["batch"], &answer["counts"]["succeeded"]), (&json!(7), &json!(1)));

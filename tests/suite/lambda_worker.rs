@@ -119,6 +119,27 @@ async fn what_a_killed_worker_finished_is_not_done_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_changed_is_seen_and_nothing_of_it_is_done() {
+    let (stage, s3, mut environment) = staged("").await;
+    environment.invoke(batch(source(), 0, items(0, 10))).await.unwrap();
+    let (done, found) = (stage.log(), statuses(&s3));
+    let told = "the source is not the one that the run began with: ";
+    let added = std::iter::once(json!({ "id": "new", "what": "" })).chain(items(0, 9));
+    let (name, cause) = environment.invoke(batch(source(), 0, added)).await.unwrap_err();
+    assert_eq!((name.as_str(), cause), ("Worker.Refused", format!("{told}item 0 was `i0` and is `new` now")));
+    let changed = items(0, 9).chain([json!({ "id": "i9", "what": "", "price": 2 })]);
+    let (name, cause) = environment.invoke(batch(source(), 0, changed)).await.unwrap_err();
+    assert_eq!((name.as_str(), cause), ("Worker.Refused", format!("{told}item 9, `i9`, is not what it was")));
+    // Called otherwise by another version of the workflow, it is the same item.
+    let yaml = stage.read("workflow.yaml").replace("'{{ item.id }}'", "'new-{{ item.id }}'");
+    stage.write("workflow.yaml", yaml);
+    let mut environment = Environment::of(&stage, &s3, crate::stage::program("test_jobs"), 1).await;
+    let answer = environment.invoke(batch(source(), 0, items(0, 10))).await.unwrap();
+    assert_eq!((&answer["counts"]["total"], &answer["counts"]["succeeded"]), (&json!(10), &json!(10)));
+    assert_eq!((stage.log(), statuses(&s3)), (done, found));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_item_that_kills_its_worker_is_found_and_its_neighbours_are_done() {
     let (stage, s3, mut environment) = staged("").await;
     let poisoned = |n: usize| if n == 17 || n == 40 { doing(n, "abort") } else { json!({ "id": format!("i{n}"), "what": "" }) };
