@@ -16,7 +16,9 @@ use super::served::{Prepared, Served};
 use super::time::{Time, now_ms};
 use super::waits::LongPause;
 use crate::batch::{Batch, too_large};
-use crate::bucket::{BatchFiles, BatchName, BatchOutcomes, HandedItem, OutcomeLine, RunBucket, alone_name, items_name};
+use crate::bucket::{
+    BatchFiles, BatchName, BatchOutcomes, HandedItem, OutcomeLine, RunBucket, alive_name, alone_name, items_name,
+};
 use crate::item::Item;
 use crate::ledger::Memory;
 use crate::observe::{Level, Log};
@@ -28,7 +30,7 @@ use crate::worker::{Clock, Discreet, Worker, WorkerSettings};
 const DEATHS_UNTIL_ALONE: u32 = 2;
 
 /// Workers that died with an item that was run alone, after which it is given up. One would be no proof.
-const ALONE_UNTIL_FAILED: u32 = 2;
+const ALONE_UNTIL_FAILED: usize = 2;
 
 /// One invocation.
 pub(super) struct Invocation {
@@ -51,14 +53,23 @@ enum Ended {
 struct Sorted {
     /// Those that have no outcome and may be worked beside others.
     together: Vec<Item>,
-    /// Those that are worked one by one, and how often they were already.
-    alone: Vec<(u32, Item)>,
+    /// Those that are worked one by one.
+    alone: Vec<Suspect>,
     /// Those that have no outcome and need no worker.
     unworked: Vec<(Item, Outcome)>,
     /// What each item is called.
     keys: Vec<String>,
     /// Whether an item was given up for all the workers that died with it.
     gave_up: bool,
+}
+
+/// An item that is worked alone.
+struct Suspect {
+    /// Workers that died with it when it was alone.
+    deaths: usize,
+    /// How often it was alone.
+    times: u32,
+    item: Item,
 }
 
 /// Works a batch, or what of it has no outcome yet.
@@ -105,6 +116,7 @@ impl<'a> Work<'a> {
         self.log.line(Level::Info, &format!("{} items, {to_do} to do", self.event.items.len()));
         let ended = self.work(sorted, &desk, &stop, workflow).await;
         desk.flush().await;
+        self.take_back(&desk, &ended).await;
         let trouble = desk.trouble();
         let (done, figures) = desk.take();
         let rest = self.rest(&known, &done);
@@ -141,20 +153,20 @@ impl<'a> Work<'a> {
             }
             let large = || too_large(crate::item::json_len(value), most).map(Outcome::Failed);
             let ended = invalid.map(Outcome::Failed).or_else(|| selection.left_out(value)).or_else(large);
-            let times = files.times_alone(*index);
+            let (times, deaths) = (files.times_alone(*index), files.deaths_alone(*index));
             match ended {
                 Some(outcome) => sorted.unworked.push((item, outcome)),
-                None if times >= ALONE_UNTIL_FAILED => {
-                    let cause = format!("the worker died {times} times while it worked this item and no other");
+                None if deaths >= ALONE_UNTIL_FAILED => {
+                    let cause = format!("the worker died {deaths} times while it worked this item and no other");
                     sorted.unworked.push((item, Outcome::Failed(Failure::new("Worker.Crashed", cause))));
                     sorted.gave_up = true;
                 }
-                None if one_by_one || times > 0 => sorted.alone.push((times, item)),
+                None if one_by_one || deaths > 0 => sorted.alone.push(Suspect { deaths, times, item }),
                 None => sorted.together.push(item),
             }
         }
         // Those that were suspected least come first: if one of them is the end of this worker, the others are done.
-        sorted.alone.sort_by_key(|(times, item)| (*times, item.index));
+        sorted.alone.sort_by_key(|suspect| (suspect.deaths, suspect.item.index));
         sorted
     }
 
@@ -223,7 +235,7 @@ impl<'a> Work<'a> {
         let flushing = tokio::spawn(flush_now_and_then(Arc::clone(desk)));
         let mut working = pin!(async {
             worker.run(&self.batch(sorted.together), &**desk).await;
-            for (times, item) in sorted.alone {
+            for Suspect { times, item, .. } in sorted.alone {
                 if stop.is_cancelled() || !self.mark(desk, &item, times + 1).await {
                     break;
                 }
@@ -267,10 +279,27 @@ impl<'a> Work<'a> {
         }
         let name = format!("{}{}", self.name.folder(), alone_name(item.index, times));
         match self.bucket.put(&name, Vec::new()).await {
-            Ok(()) => true,
+            Ok(()) => {
+                desk.marked(item.index, times);
+                true
+            }
             Err(error) => {
                 desk.stop_for(Refused::interrupted(&error));
                 false
+            }
+        }
+    }
+
+    /// Takes the marks of items back that have no outcome though this worker lives: it stopped for another reason. One that had all the
+    /// time of a worker for itself and did not end is suspected as if the worker had died.
+    async fn take_back(&self, desk: &LambdaDesk, ended: &Ended) {
+        if matches!(ended, Ended::CutOff) && !desk.has_outcomes() {
+            return;
+        }
+        for (index, times) in desk.without_outcome() {
+            let name = format!("{}{}", self.name.folder(), alive_name(index, times));
+            if let Err(error) = self.bucket.put(&name, Vec::new()).await {
+                desk.stop_for(Refused::interrupted(&error));
             }
         }
     }

@@ -236,6 +236,24 @@ async fn a_long_pause_is_not_paid_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_item_that_waits_alone_while_its_worker_lives_is_not_suspected() {
+    let (stage, s3) = (Stage::new(), S3Server::start().await);
+    workflow(&stage, "asks", "");
+    let asks = json!({ "id": "i0", "what": "", "answers": [429], "retry_after": "600" });
+    let mut event = batch(source(), 0, [asks]);
+    event["BatchInput"]["asked"]["again"] = json!(2);
+    for name in 0..3 {
+        // The next worker is another process, which has not heard of the pause.
+        let mut environment = Environment::of(&stage, &s3, crate::stage::program("test_jobs"), name).await;
+        let answer = environment.invoke(event.clone()).await.unwrap();
+        assert_eq!((&answer["counts"]["pending"], &answer["rest"]["Items"]), (&json!(1), &event["Items"]), "{answer}");
+    }
+    assert!(lines(&s3).is_empty());
+    let marks = |kind: &str| s3.all(RESULTS).into_keys().filter(|name| name.contains(kind)).count();
+    assert_eq!((marks("/alone-0000000000-"), marks("/alive-0000000000-")), (3, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_cannot_begin_says_why_and_is_not_asked_again() {
     let (stage, s3, mut environment) = staged("").await;
     let mut refused = async |event: Value| environment.invoke(event).await.expect_err("it cannot begin");
