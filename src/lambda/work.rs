@@ -41,8 +41,9 @@ pub(super) struct Invocation {
 
 /// How working came to its end.
 enum Ended {
-    /// Every item has ended, or nothing is begun any more, and what was under way has ended.
-    Itself,
+    /// Every item has ended, or nothing is begun any more, and what was under way has ended. With the pause that went on when that
+    /// was so, if any.
+    Itself(Option<LongPause>),
     /// Everybody waits for hosts that are not to be called for long.
     Paused(LongPause),
     /// Time was up while items were under way: they were given up.
@@ -227,7 +228,7 @@ impl<'a> Work<'a> {
         }
         if sorted.gave_up && self.invocation.time.can_go_on_at(tokio::time::Instant::now()) {
             // The others are asked for as if no worker had died.
-            return Ended::Itself;
+            return Ended::Itself(None);
         }
         let worker = self.worker(workflow, stop.clone());
         let time = self.invocation.time;
@@ -246,7 +247,7 @@ impl<'a> Work<'a> {
         let sat_through = (!time.is_standard()).then_some(time.last_begin);
         let mut pause = pin!(self.prepared.waits.long_pause(|| desk.in_flight(), sat_through));
         let mut last_begin = pin!(tokio::time::sleep_until(time.last_begin));
-        let mut ended = Ended::Itself;
+        let mut ended = Ended::Itself(None);
         let mut cut = pin!(tokio::time::sleep_until(time.end));
         loop {
             tokio::select! {
@@ -255,7 +256,10 @@ impl<'a> Work<'a> {
                     ended = Ended::Paused(found);
                     stop.cancel();
                 }
-                () = &mut last_begin, if !stop.is_cancelled() => stop.cancel(),
+                () = &mut last_begin, if !stop.is_cancelled() => {
+                    ended = Ended::Itself(self.prepared.waits.pause());
+                    stop.cancel();
+                }
                 () = &mut cut => {
                     ended = Ended::CutOff;
                     break;
@@ -346,8 +350,8 @@ impl<'a> Work<'a> {
         match ended {
             // Asked for again as after a death: if it never gets further, it is seen which item takes so long.
             Ended::CutOff if done.is_empty() => return Err(Refused::timed_out()),
-            Ended::CutOff | Ended::Itself => asked.away_since = None,
-            Ended::Paused(pause) => {
+            Ended::CutOff | Ended::Itself(None) => asked.away_since = None,
+            Ended::Paused(pause) | Ended::Itself(Some(pause)) => {
                 wait_until = pause.until;
                 let succeeded = done.values().any(|line| line.status == ItemStatus::Succeeded);
                 asked = self.away(asked, pause, succeeded)?;
