@@ -17,7 +17,7 @@ pub(super) fn differs(config: &ItemsConfig, written: &[HandedItem], handed: &[Ha
         let is_same = match (&before.value, objects) {
             // Its value was pruned, or it never had one. What it is called is kept.
             (Value::Null, _) => before.key.as_ref().is_none_or(|before| before == key),
-            (value, true) => value.get("Key") == item.value.get("Key"),
+            (value, true) => ["Key", "VersionId"].iter().all(|name| value.get(name) == item.value.get(name)),
             (value, false) => same(value, &item.value),
         };
         let was = || match &before.key {

@@ -236,6 +236,25 @@ async fn a_long_pause_is_not_paid_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn items_that_no_worker_was_given_are_pending_under_their_names() {
+    let (_stage, s3, mut environment) = staged("").await;
+    let mut event = batch(source(), 7, items(7, 2).chain([json!({ "what": "" })]));
+    let (input, map) =
+        (event["BatchInput"].take(), json!({ "ResultWriterDetails": { "Bucket": BUCKET, "Key": "map/manifest.json" } }));
+    let files = json!({ "FAILED": [{ "Key": "map/FAILED_0.json", "Size": 1 }], "PENDING": [], "SUCCEEDED": [] });
+    s3.put("map/manifest.json", json!({ "DestinationBucket": BUCKET, "ResultFiles": files }).to_string());
+    s3.put("map/FAILED_0.json", json!([{ "Input": event.to_string(), "Status": "FAILED" }]).to_string());
+    let [run, params, results] = ["run", "params", "results"].map(|name| input[name].clone());
+    let gate = json!({ "Gate": { "run": run, "round": 0, "results": results, "params": params, "map": map } });
+    let answer = environment.invoke(gate).await.unwrap();
+    assert_eq!((&answer["verdict"], &answer["items"]["pending"]), (&json!("stopped"), &json!(3)), "{answer}");
+    let all = s3.all(RESULTS);
+    let handed: Vec<Value> = serde_json::from_slice(&all["notes/r1/batches/0000/0000000007/items-000003.json"]).unwrap();
+    let keys: Vec<&Value> = handed.iter().map(|item| &item["key"]).collect();
+    assert_eq!(keys, ["i7", "i8", "s3://bucket/in/items.jsonl#9"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_item_that_waits_alone_while_its_worker_lives_is_not_suspected() {
     let (stage, s3) = (Stage::new(), S3Server::start().await);
     workflow(&stage, "asks", "");
