@@ -14,18 +14,25 @@ pub(crate) struct BatchFiles {
     pub items: Option<(String, u64)>,
     /// The files with outcomes, the earliest worker's first.
     pub parts: Vec<String>,
-    /// The items that were run alone, and how often.
+    /// The items that were run alone, each time of each.
     pub alone: Vec<(u64, u32)>,
+    /// Those of them whose worker lived on.
+    pub alive: Vec<(u64, u32)>,
 }
 
 impl BatchFiles {
     pub fn none(name: BatchName) -> Self {
-        Self { name, items: None, parts: Vec::new(), alone: Vec::new() }
+        Self { name, items: None, parts: Vec::new(), alone: Vec::new(), alive: Vec::new() }
     }
 
     /// How often the item was run alone.
     pub fn times_alone(&self, index: u64) -> u32 {
         self.alone.iter().filter(|(of, _)| *of == index).map(|(_, times)| *times).max().unwrap_or(0)
+    }
+
+    /// How often the worker died when the item was run alone.
+    pub fn deaths_alone(&self, index: u64) -> usize {
+        self.alone.iter().filter(|mark| mark.0 == index && !self.alive.contains(mark)).count()
     }
 
     /// Takes a file of its folder.
@@ -44,6 +51,7 @@ impl BatchFiles {
             Entry::Items { .. } => {}
             Entry::Part => self.parts.push(name),
             Entry::Alone { index, times } => self.alone.push((index, times)),
+            Entry::Alive { index, times } => self.alive.push((index, times)),
         }
     }
 }

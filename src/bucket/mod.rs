@@ -18,6 +18,6 @@ mod verdict;
 pub(crate) use batch::BatchOutcomes;
 pub(crate) use line::{HandedItem, OutcomeLine};
 pub(crate) use listing::BatchFiles;
-pub(crate) use names::{BatchName, added_name, alone_name, items_name, part_name, redrive_items, run_prefix};
+pub(crate) use names::{BatchName, added_name, alive_name, alone_name, items_name, part_name, redrive_items, run_prefix};
 pub(crate) use run::{Folded, RunBucket};
 pub(crate) use verdict::{REPORT, RunReport};

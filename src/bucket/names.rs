@@ -59,12 +59,18 @@ pub(crate) fn alone_name(index: u64, times: u32) -> String {
     format!("alone-{index:010}-{times}")
 }
 
+/// Beside that mark: the worker lived on, and had other reasons than the item to leave it without an outcome. Relative to the batch's folder.
+pub(crate) fn alive_name(index: u64, times: u32) -> String {
+    format!("alive-{index:010}-{times}")
+}
+
 /// A file of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
     Items { count: u64 },
     Part,
     Alone { index: u64, times: u32 },
+    Alive { index: u64, times: u32 },
 }
 
 /// Which batch a file belongs to, and what it is; `None` for what no worker wrote.
@@ -80,8 +86,15 @@ pub(super) fn parse_file(file: &str) -> Option<Entry> {
     if let Some(count) = file.strip_prefix("items-").and_then(|rest| rest.strip_suffix(".json")) {
         return count.parse().ok().map(|count| Entry::Items { count });
     }
-    if let Some((index, times)) = file.strip_prefix("alone-").and_then(|rest| rest.split_once('-')) {
-        return Some(Entry::Alone { index: index.parse().ok()?, times: times.parse().ok()? });
+    let mark = |kind: &str| {
+        let (index, times) = file.strip_prefix(kind)?.split_once('-')?;
+        Some((index.parse().ok()?, times.parse().ok()?))
+    };
+    if let Some((index, times)) = mark("alone-") {
+        return Some(Entry::Alone { index, times });
+    }
+    if let Some((index, times)) = mark("alive-") {
+        return Some(Entry::Alive { index, times });
     }
     file.ends_with(".jsonl").then_some(Entry::Part)
 }
@@ -97,6 +110,7 @@ mod tests {
         let full = |file: String| format!("{}{file}", batch.folder());
         assert_eq!(parse(&full(items_name(100))), Some((batch, Entry::Items { count: 100 })));
         assert_eq!(parse(&full(alone_name(1234, 2))), Some((batch, Entry::Alone { index: 1234, times: 2 })));
+        assert_eq!(parse(&full(alive_name(1234, 2))), Some((batch, Entry::Alive { index: 1234, times: 2 })));
         let part = part_name(1_795_440_000_000, "8f507cfc-xmpl-4697", 3);
         assert_eq!(part, "1795440000000-8f507cfc-xmpl-4697-0003.jsonl");
         assert_eq!(parse(&full(part.clone())), Some((batch, Entry::Part)));

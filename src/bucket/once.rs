@@ -65,7 +65,7 @@ fn once(mut batches: Vec<Batch>) -> Vec<Batch> {
         return batches;
     }
     let mut best: HashMap<u64, Folded> = HashMap::new();
-    for item in batches.iter_mut().flat_map(|(_, items)| items.drain(..).collect::<Vec<_>>()) {
+    for item in batches.iter_mut().flat_map(|(_, items)| std::mem::take(items)) {
         match best.get_mut(&item.index) {
             Some(known) => {
                 let attempts = known.line.attempts + item.line.attempts;

@@ -48,6 +48,8 @@ struct State {
     figures: Figures,
     told: usize,
     trouble: Option<Refused>,
+    /// The items that were marked before they were run alone, and for the how manieth time.
+    marked: Vec<(u64, u32)>,
 }
 
 impl LambdaDesk {
@@ -86,6 +88,22 @@ impl LambdaDesk {
     pub fn take(&self) -> (HashMap<u64, OutcomeLine>, Figures) {
         let mut state = self.state();
         (std::mem::take(&mut state.ended), std::mem::take(&mut state.figures))
+    }
+
+    /// An item is about to be run alone, for the `times`th time, and is marked so.
+    pub fn marked(&self, index: u64, times: u32) {
+        self.state().marked.push((index, times));
+    }
+
+    /// Whether any item has ended.
+    pub fn has_outcomes(&self) -> bool {
+        !self.state().ended.is_empty()
+    }
+
+    /// What was marked so and has no outcome.
+    pub fn without_outcome(&self) -> Vec<(u64, u32)> {
+        let state = self.state();
+        state.marked.iter().filter(|(index, _)| !state.ended.contains_key(index)).copied().collect()
     }
 
     /// An item ended without being worked.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::claims::Claims;
 use super::fold::Fold;
-use super::unreached::hand_out_unreached;
+use super::unreached::{Key, hand_out_unreached};
 use crate::bucket::{BatchName, REPORT, RunBucket, RunReport, added_name};
 use crate::error::Result;
 use crate::outcome::{Counts, RunStatus, Tolerance};
@@ -29,6 +29,8 @@ pub(crate) struct Gate<'a> {
     pub tolerance: Tolerance,
     /// Whether the workflow names its items itself (`items.key`), so that two may have one name.
     pub named_keys: bool,
+    /// Says what an item is called that no worker has seen.
+    pub key: Key<'a>,
     /// When to stop reading, and to be asked to go on.
     pub until: Instant,
     /// Milliseconds since 1970.
@@ -59,7 +61,7 @@ impl Gate<'_> {
         let mut fold = match rest {
             Some(rest) => rest,
             None => {
-                hand_out_unreached(self.storages, self.bucket, self.round, map).await?;
+                hand_out_unreached(self.storages, self.bucket, self.round, map, self.key).await?;
                 Fold::default()
             }
         };

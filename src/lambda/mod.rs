@@ -14,6 +14,7 @@ mod gate;
 mod params;
 mod parts;
 mod refused;
+mod same;
 mod serve;
 mod served;
 #[cfg(test)]

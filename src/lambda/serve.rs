@@ -17,7 +17,7 @@ use crate::bucket::RunBucket;
 use crate::error::Result;
 use crate::job::Jobs;
 use crate::observe::{Level, Log};
-use crate::reader::KeyConfig;
+use crate::reader::{KeyConfig, Selection};
 use crate::worker::keep_quiet;
 
 /// What Lambda gives to every function in its environment, and a worker needs.
@@ -95,6 +95,7 @@ async fn judge(served: &Served, mut event: GateEvent, deadline_ms: u64) -> Resul
     let bucket = RunBucket::open(storages, &event.results.bucket, &event.results.prefix).await.map_err(interrupted)?;
     let rest = event.take_rest();
     let workflow = &served.workflow().await?.name;
+    let selection = Selection::elsewhere(&bound.settings.items, &bound.params);
     let gate = Gate {
         storages,
         bucket: &bucket,
@@ -103,6 +104,7 @@ async fn judge(served: &Served, mut event: GateEvent, deadline_ms: u64) -> Resul
         round: event.round,
         tolerance: bound.settings.tolerated_failure,
         named_keys: matches!(bound.settings.items.key, KeyConfig::Named(_)),
+        key: &|item| selection.called(&item.value, item.index).to_string(),
         until: time.last_begin,
         now_ms: now_ms(),
     };

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::event::{Event, Observer, Waiting};
 use crate::observe::{Level, Log};
-use crate::permits::{Heard, HostPermits, NoPermit, Permit, Permits, Turn, without_usual_port};
+use crate::permits::{Heard, HostPermits, NoPermit, Permit, Permits, Turn, answers_well, without_usual_port};
 use crate::rate::{Outage, Rates};
 use crate::units::write_duration;
 
@@ -95,6 +95,15 @@ impl Waits {
         }
     }
 
+    /// The pause that goes on just now, however short, if everybody who was called asked for one.
+    pub fn pause(&self) -> Option<LongPause> {
+        let now = Instant::now();
+        let hosts = lock(&self.pauses.hosts);
+        let calls = lock(&self.calls);
+        let known = |host: &String| hosts.get(without_usual_port(host)).copied().filter(|pause| pause.until > now);
+        Self::of_all(&calls.waiting.keys().map(known).collect::<Option<Vec<_>>>()?)
+    }
+
     fn look(&self, in_flight: u64) -> Option<LongPause> {
         let now = Instant::now();
         let hosts = lock(&self.pauses.hosts);
@@ -108,8 +117,13 @@ impl Waits {
         if in_flight == 0 || waiting < in_flight {
             return None;
         }
-        let until = long.iter().map(|(_, pause)| pause.until).min()?;
-        let all_away = long.iter().map(|(_, pause)| pause.away_since).collect::<Option<Vec<_>>>();
+        Self::of_all(&long.into_iter().map(|(_, pause)| pause).collect::<Vec<_>>())
+    }
+
+    /// The pause until the first of these is over.
+    fn of_all(pauses: &[Pause]) -> Option<LongPause> {
+        let until = pauses.iter().map(|pause| pause.until).min()?;
+        let all_away = pauses.iter().map(|pause| pause.away_since).collect::<Option<Vec<_>>>();
         Some(LongPause { until, away_since: all_away.and_then(|since| since.into_iter().min()) })
     }
 }
@@ -128,6 +142,10 @@ impl Permits for Waits {
 
     fn has_answered_since(&self, host: &str, since: Instant) -> bool {
         self.permits.has_answered_since(host, since)
+    }
+
+    fn holds_pauses_of(&self, status: u16) -> bool {
+        !answers_well(status)
     }
 }
 

@@ -11,11 +11,14 @@ use super::event::{Answer, Asked, BatchEvent, Rest};
 use super::figures::{About, Figures};
 use super::parts::{EVERY, Parts};
 use super::refused::Refused;
+use super::same::differs;
 use super::served::{Prepared, Served};
 use super::time::{Time, now_ms};
 use super::waits::LongPause;
 use crate::batch::{Batch, too_large};
-use crate::bucket::{BatchFiles, BatchName, BatchOutcomes, HandedItem, OutcomeLine, RunBucket, alone_name, items_name};
+use crate::bucket::{
+    BatchFiles, BatchName, BatchOutcomes, HandedItem, OutcomeLine, RunBucket, alive_name, alone_name, items_name,
+};
 use crate::item::Item;
 use crate::ledger::Memory;
 use crate::observe::{Level, Log};
@@ -27,7 +30,7 @@ use crate::worker::{Clock, Discreet, Worker, WorkerSettings};
 const DEATHS_UNTIL_ALONE: u32 = 2;
 
 /// Workers that died with an item that was run alone, after which it is given up. One would be no proof.
-const ALONE_UNTIL_FAILED: u32 = 2;
+const ALONE_UNTIL_FAILED: usize = 2;
 
 /// One invocation.
 pub(super) struct Invocation {
@@ -38,8 +41,9 @@ pub(super) struct Invocation {
 
 /// How working came to its end.
 enum Ended {
-    /// Every item has ended, or nothing is begun any more, and what was under way has ended.
-    Itself,
+    /// Every item has ended, or nothing is begun any more, and what was under way has ended. With the pause that went on when that
+    /// was so, if any.
+    Itself(Option<LongPause>),
     /// Everybody waits for hosts that are not to be called for long.
     Paused(LongPause),
     /// Time was up while items were under way: they were given up.
@@ -50,14 +54,23 @@ enum Ended {
 struct Sorted {
     /// Those that have no outcome and may be worked beside others.
     together: Vec<Item>,
-    /// Those that are worked one by one, and how often they were already.
-    alone: Vec<(u32, Item)>,
+    /// Those that are worked one by one.
+    alone: Vec<Suspect>,
     /// Those that have no outcome and need no worker.
     unworked: Vec<(Item, Outcome)>,
     /// What each item is called.
     keys: Vec<String>,
     /// Whether an item was given up for all the workers that died with it.
     gave_up: bool,
+}
+
+/// An item that is worked alone.
+struct Suspect {
+    /// Workers that died with it when it was alone.
+    deaths: usize,
+    /// How often it was alone.
+    times: u32,
+    item: Item,
 }
 
 /// Works a batch, or what of it has no outcome yet.
@@ -94,6 +107,7 @@ impl<'a> Work<'a> {
         let files = self.bucket.files(self.name).await.map_err(|error| Refused::interrupted(&error))?;
         let known = self.bucket.outcomes(&files).await.map_err(|error| Refused::interrupted(&error))?;
         let sorted = self.sort(&files, &known);
+        self.compare(&files, &sorted.keys).await?;
         self.write_items(&files, &sorted.keys).await?;
         self.prepared.waits.begin(self.log.clone());
         let stop = CancellationToken::new();
@@ -103,6 +117,7 @@ impl<'a> Work<'a> {
         self.log.line(Level::Info, &format!("{} items, {to_do} to do", self.event.items.len()));
         let ended = self.work(sorted, &desk, &stop, workflow).await;
         desk.flush().await;
+        self.take_back(&desk, &ended).await;
         let trouble = desk.trouble();
         let (done, figures) = desk.take();
         let rest = self.rest(&known, &done);
@@ -129,26 +144,43 @@ impl<'a> Work<'a> {
             };
             sorted.keys.push(key.to_string());
             let item = Item { index: *index, key, value: value.clone() };
-            if known.of(*index).is_some_and(|line| Some(&line.key) == sorted.keys.last()) {
+            if let Some(line) = known.of(*index) {
+                if Some(&line.key) != sorted.keys.last() {
+                    let told =
+                        format!("item {index} has its outcome as `{}` and is `{}` now: it is left as it is", line.key, item.key);
+                    self.log.line(Level::Warn, &told);
+                }
                 continue;
             }
             let large = || too_large(crate::item::json_len(value), most).map(Outcome::Failed);
             let ended = invalid.map(Outcome::Failed).or_else(|| selection.left_out(value)).or_else(large);
-            let times = files.times_alone(*index);
+            let (times, deaths) = (files.times_alone(*index), files.deaths_alone(*index));
             match ended {
                 Some(outcome) => sorted.unworked.push((item, outcome)),
-                None if times >= ALONE_UNTIL_FAILED => {
-                    let cause = format!("the worker died {times} times while it worked this item and no other");
+                None if deaths >= ALONE_UNTIL_FAILED => {
+                    let cause = format!("the worker died {deaths} times while it worked this item and no other");
                     sorted.unworked.push((item, Outcome::Failed(Failure::new("Worker.Crashed", cause))));
                     sorted.gave_up = true;
                 }
-                None if one_by_one || times > 0 => sorted.alone.push((times, item)),
+                None if one_by_one || deaths > 0 => sorted.alone.push(Suspect { deaths, times, item }),
                 None => sorted.together.push(item),
             }
         }
         // Those that were suspected least come first: if one of them is the end of this worker, the others are done.
-        sorted.alone.sort_by_key(|(times, item)| (*times, item.index));
+        sorted.alone.sort_by_key(|suspect| (suspect.deaths, suspect.item.index));
         sorted
+    }
+
+    /// Makes sure that the items are those that an earlier worker was handed.
+    async fn compare(&self, files: &BatchFiles, keys: &[String]) -> Result<(), Refused> {
+        if files.items.is_none() {
+            return Ok(());
+        }
+        let written = self.bucket.items(files).await.map_err(|error| Refused::interrupted(&error))?;
+        match differs(&self.prepared.bound.settings.items, &written, &self.event.items, keys) {
+            Some(how) => Err(Refused::new(format!("the source is not the one that the run began with: {how}"))),
+            None => Ok(()),
+        }
     }
 
     /// Writes down which items there are, unless an earlier worker did.
@@ -196,7 +228,7 @@ impl<'a> Work<'a> {
         }
         if sorted.gave_up && self.invocation.time.can_go_on_at(tokio::time::Instant::now()) {
             // The others are asked for as if no worker had died.
-            return Ended::Itself;
+            return Ended::Itself(None);
         }
         let worker = self.worker(workflow, stop.clone());
         let time = self.invocation.time;
@@ -204,7 +236,7 @@ impl<'a> Work<'a> {
         let flushing = tokio::spawn(flush_now_and_then(Arc::clone(desk)));
         let mut working = pin!(async {
             worker.run(&self.batch(sorted.together), &**desk).await;
-            for (times, item) in sorted.alone {
+            for Suspect { times, item, .. } in sorted.alone {
                 if stop.is_cancelled() || !self.mark(desk, &item, times + 1).await {
                     break;
                 }
@@ -215,7 +247,7 @@ impl<'a> Work<'a> {
         let sat_through = (!time.is_standard()).then_some(time.last_begin);
         let mut pause = pin!(self.prepared.waits.long_pause(|| desk.in_flight(), sat_through));
         let mut last_begin = pin!(tokio::time::sleep_until(time.last_begin));
-        let mut ended = Ended::Itself;
+        let mut ended = Ended::Itself(None);
         let mut cut = pin!(tokio::time::sleep_until(time.end));
         loop {
             tokio::select! {
@@ -224,7 +256,10 @@ impl<'a> Work<'a> {
                     ended = Ended::Paused(found);
                     stop.cancel();
                 }
-                () = &mut last_begin, if !stop.is_cancelled() => stop.cancel(),
+                () = &mut last_begin, if !stop.is_cancelled() => {
+                    ended = Ended::Itself(self.prepared.waits.pause());
+                    stop.cancel();
+                }
                 () = &mut cut => {
                     ended = Ended::CutOff;
                     break;
@@ -248,7 +283,10 @@ impl<'a> Work<'a> {
         }
         let name = format!("{}{}", self.name.folder(), alone_name(item.index, times));
         match self.bucket.put(&name, Vec::new()).await {
-            Ok(()) => true,
+            Ok(()) => {
+                desk.marked(item.index, times);
+                true
+            }
             Err(error) => {
                 desk.stop_for(Refused::interrupted(&error));
                 false
@@ -256,14 +294,23 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Takes the marks of items back that have no outcome though this worker lives: it stopped for another reason. One that had all the
+    /// time of a worker for itself and did not end is suspected as if the worker had died.
+    async fn take_back(&self, desk: &LambdaDesk, ended: &Ended) {
+        if matches!(ended, Ended::CutOff) && !desk.has_outcomes() {
+            return;
+        }
+        for (index, times) in desk.without_outcome() {
+            let name = format!("{}{}", self.name.folder(), alive_name(index, times));
+            if let Err(error) = self.bucket.put(&name, Vec::new()).await {
+                desk.stop_for(Refused::interrupted(&error));
+            }
+        }
+    }
+
     /// The items that have no outcome yet.
     fn rest(&self, known: &BatchOutcomes, done: &HashMap<u64, OutcomeLine>) -> Vec<HandedItem> {
-        let selection = &self.prepared.selection;
-        let key = |item: &HandedItem| {
-            selection.key(&item.value, item.index).unwrap_or_else(|_| selection.position(item.index)).to_string()
-        };
-        let has_ended =
-            |item: &HandedItem| done.contains_key(&item.index) || known.of(item.index).is_some_and(|line| line.key == key(item));
+        let has_ended = |item: &HandedItem| done.contains_key(&item.index) || known.of(item.index).is_some();
         self.event.items.iter().filter(|item| !has_ended(item)).cloned().collect()
     }
 
@@ -303,8 +350,8 @@ impl<'a> Work<'a> {
         match ended {
             // Asked for again as after a death: if it never gets further, it is seen which item takes so long.
             Ended::CutOff if done.is_empty() => return Err(Refused::timed_out()),
-            Ended::CutOff | Ended::Itself => asked.away_since = None,
-            Ended::Paused(pause) => {
+            Ended::CutOff | Ended::Itself(None) => asked.away_since = None,
+            Ended::Paused(pause) | Ended::Itself(Some(pause)) => {
                 wait_until = pause.until;
                 let succeeded = done.values().any(|line| line.status == ItemStatus::Succeeded);
                 asked = self.away(asked, pause, succeeded)?;

@@ -97,9 +97,15 @@ pub(crate) trait Permits: Send + Sync + std::fmt::Debug {
     /// Whether the host has answered anyone well (not by 429, 502, 503 or 504) since then: if so a failure is the call's own, if
     /// not it is the host's, and eats no attempt.
     fn has_answered_since(&self, host: &str, since: Instant) -> bool;
+
+    /// Whether the time that an answer of this status asks for (`Retry-After`) is spent in the queue for a turn: whoever gives the turns
+    /// wants to see who waits. If not, it is waited for before a turn is asked for.
+    fn holds_pauses_of(&self, _status: u16) -> bool {
+        false
+    }
 }
 
 /// Whether an answer shows that the host is there and bears to be called.
-fn answers_well(status: u16) -> bool {
+pub(crate) fn answers_well(status: u16) -> bool {
     !matches!(status, 429 | 502..=504)
 }

@@ -211,6 +211,12 @@ impl Selection {
         }
     }
 
+    /// The same; one that `items.key` gives no name is called by its place.
+    #[cfg(feature = "lambda")]
+    pub(crate) fn called(&self, item: &Value, index: u64) -> ItemKey {
+        self.key(item, index).unwrap_or_else(|_| self.position(index))
+    }
+
     /// What a record is called that is no valid item: an object by its name as far as it can be shown, else by its place.
     pub fn key_of_invalid(&self, row: &Row<'_>) -> ItemKey {
         match (&self.address, row.invalid_name()) {

@@ -287,6 +287,8 @@ impl<'a> Calling<'a> {
         };
         let Some(wait) = wait else { return self.used_up(answer.map(|answer| answer.status)).await };
         self.turn = turn;
+        let permits = &self.calls.item.worker.settings.permits;
+        let answer = answer.filter(|answer| !permits.holds_pauses_of(answer.status));
         let asked = answer.and_then(|answer| answer.retry_after(self.now_ms())).unwrap_or_default();
         match self.turns.pause(wait.max(asked)).await {
             Ok(()) => Ok(None),

@@ -97,6 +97,56 @@ async fn what_is_sent_again_carries_the_same_key() {
     assert_eq!(stage.log().iter().filter(|line| line.starts_with("effect ")).collect::<BTreeSet<_>>().len(), 40);
 }
 
+/// A partner that asks everybody to wait, and says how often it was called.
+async fn partner(wait: &'static str) -> (String, Arc<Mutex<u32>>) {
+    let calls = Arc::new(Mutex::new(0));
+    let seen = Arc::clone(&calls);
+    let answer = move || {
+        *seen.lock().unwrap() += 1;
+        std::future::ready((StatusCode::TOO_MANY_REQUESTS, [("retry-after", wait)], "later"))
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().route("/bills", post(answer));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (format!("http://{address}"), calls)
+}
+
+/// Puts a workflow there that sends a bill for each item, under a key that is good for so long.
+fn bills(stage: &Stage, url: &str, ttl: &str) {
+    stage.write(
+        "workflow.yaml",
+        format!(
+            "fanfold: 1\nname: notes\nparams: {{ source: {{ type: path }} }}\n\
+             items: {{ jsonl: {{ source: '{{{{ params.source }}}}' }}, key: '{{{{ item.id }}}}' }}\n\
+             job: {{ http_chain: {{ base_url: '{url}', steps: [{{ name: bill, post: /bills, idempotency: {{ ttl: {ttl} }} }}] }} }}\n"
+        ),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_sits_through_a_long_pause_that_a_partner_asks_for() {
+    let (stage, s3) = (Stage::new(), S3Server::start().await);
+    let params = || json!({ "source": { "bucket": BUCKET, "key": "in.jsonl" } });
+    let bill = |n: usize| json!({ "id": format!("i{n}") });
+    // A long one, and one that would be sat through if there were time.
+    for (first, wait, timeout) in [(0, "600", 60), (10, "19", 3)] {
+        let (url, calls) = partner(wait).await;
+        bills(&stage, &url, "24h");
+        let mut environment = Environment::of(&stage, &s3, program("test_jobs"), first as u32).await;
+        environment.timeout = std::time::Duration::from_secs(timeout);
+        let answer = environment.invoke(batch(params(), first, (0..4).map(bill))).await.unwrap();
+        let until = answer["wait_until"].as_str().expect("a pause");
+        let until = time::OffsetDateTime::parse(until, &time::format_description::well_known::Rfc3339).unwrap();
+        let left = (until - time::OffsetDateTime::now_utc()).whole_seconds();
+        let asked: i64 = wait.parse().unwrap();
+        assert!((asked / 2..=asked + 1).contains(&left), "{left} of {asked}: {answer}");
+        assert_eq!(answer["counts"]["pending"], 4, "{answer}");
+        assert!(*calls.lock().unwrap() <= 4, "nobody calls in a pause");
+    }
+    assert!(lines(&s3).is_empty());
+}
+
 /// Secrets Manager and the parameter store, with one secret each; remembers what was asked.
 async fn keeper() -> (String, Arc<Mutex<Vec<String>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -230,6 +280,9 @@ async fn a_redriven_item_is_taken_as_it_is_now() {
     let params = json!({ "source": { "bucket": BUCKET, "prefix": "in/" }, "destination": format!("s3://{BUCKET}/small/") });
     let mut event = batch(params, 7, [listed("in/a.jpg", &roof, "\"00000000000000000000000000000000\"")]);
     environment.invoke(event.clone()).await.unwrap();
+    // In the same round it is the same item, whatever version of it is listed now.
+    event["Items"][0]["value"]["LastModified"] = json!(1_793_527_201);
+    assert_eq!(environment.invoke(event.clone()).await.unwrap()["counts"]["failed"], 1);
     event["BatchInput"]["round"] = json!(1);
     let answer = environment.invoke(event).await.unwrap();
     assert_eq!((&answer["batch"], &answer["counts"]["succeeded"]), (&json!(7), &json!(1)));

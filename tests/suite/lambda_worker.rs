@@ -119,6 +119,27 @@ async fn what_a_killed_worker_finished_is_not_done_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_changed_is_seen_and_nothing_of_it_is_done() {
+    let (stage, s3, mut environment) = staged("").await;
+    environment.invoke(batch(source(), 0, items(0, 10))).await.unwrap();
+    let (done, found) = (stage.log(), statuses(&s3));
+    let told = "the source is not the one that the run began with: ";
+    let added = std::iter::once(json!({ "id": "new", "what": "" })).chain(items(0, 9));
+    let (name, cause) = environment.invoke(batch(source(), 0, added)).await.unwrap_err();
+    assert_eq!((name.as_str(), cause), ("Worker.Refused", format!("{told}item 0 was `i0` and is `new` now")));
+    let changed = items(0, 9).chain([json!({ "id": "i9", "what": "", "price": 2 })]);
+    let (name, cause) = environment.invoke(batch(source(), 0, changed)).await.unwrap_err();
+    assert_eq!((name.as_str(), cause), ("Worker.Refused", format!("{told}item 9, `i9`, is not what it was")));
+    // Called otherwise by another version of the workflow, it is the same item.
+    let yaml = stage.read("workflow.yaml").replace("'{{ item.id }}'", "'new-{{ item.id }}'");
+    stage.write("workflow.yaml", yaml);
+    let mut environment = Environment::of(&stage, &s3, crate::stage::program("test_jobs"), 1).await;
+    let answer = environment.invoke(batch(source(), 0, items(0, 10))).await.unwrap();
+    assert_eq!((&answer["counts"]["total"], &answer["counts"]["succeeded"]), (&json!(10), &json!(10)));
+    assert_eq!((stage.log(), statuses(&s3)), (done, found));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_item_that_kills_its_worker_is_found_and_its_neighbours_are_done() {
     let (stage, s3, mut environment) = staged("").await;
     let poisoned = |n: usize| if n == 17 || n == 40 { doing(n, "abort") } else { json!({ "id": format!("i{n}"), "what": "" }) };
@@ -212,6 +233,43 @@ async fn a_long_pause_is_not_paid_for() {
         json!(time::OffsetDateTime::now_utc().format(&time::format_description::well_known::Rfc3339).unwrap());
     let answer = environment.invoke(event).await.unwrap();
     assert!(answer.get("rest").is_none() && answer["counts"]["pending"].as_u64() > Some(0), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn items_that_no_worker_was_given_are_pending_under_their_names() {
+    let (_stage, s3, mut environment) = staged("").await;
+    let mut event = batch(source(), 7, items(7, 2).chain([json!({ "what": "" })]));
+    let (input, map) =
+        (event["BatchInput"].take(), json!({ "ResultWriterDetails": { "Bucket": BUCKET, "Key": "map/manifest.json" } }));
+    let files = json!({ "FAILED": [{ "Key": "map/FAILED_0.json", "Size": 1 }], "PENDING": [], "SUCCEEDED": [] });
+    s3.put("map/manifest.json", json!({ "DestinationBucket": BUCKET, "ResultFiles": files }).to_string());
+    s3.put("map/FAILED_0.json", json!([{ "Input": event.to_string(), "Status": "FAILED" }]).to_string());
+    let [run, params, results] = ["run", "params", "results"].map(|name| input[name].clone());
+    let gate = json!({ "Gate": { "run": run, "round": 0, "results": results, "params": params, "map": map } });
+    let answer = environment.invoke(gate).await.unwrap();
+    assert_eq!((&answer["verdict"], &answer["items"]["pending"]), (&json!("stopped"), &json!(3)), "{answer}");
+    let all = s3.all(RESULTS);
+    let handed: Vec<Value> = serde_json::from_slice(&all["notes/r1/batches/0000/0000000007/items-000003.json"]).unwrap();
+    let keys: Vec<&Value> = handed.iter().map(|item| &item["key"]).collect();
+    assert_eq!(keys, ["i7", "i8", "s3://bucket/in/items.jsonl#9"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_that_waits_alone_while_its_worker_lives_is_not_suspected() {
+    let (stage, s3) = (Stage::new(), S3Server::start().await);
+    workflow(&stage, "asks", "");
+    let asks = json!({ "id": "i0", "what": "", "answers": [429], "retry_after": "600" });
+    let mut event = batch(source(), 0, [asks]);
+    event["BatchInput"]["asked"]["again"] = json!(2);
+    for name in 0..3 {
+        // The next worker is another process, which has not heard of the pause.
+        let mut environment = Environment::of(&stage, &s3, crate::stage::program("test_jobs"), name).await;
+        let answer = environment.invoke(event.clone()).await.unwrap();
+        assert_eq!((&answer["counts"]["pending"], &answer["rest"]["Items"]), (&json!(1), &event["Items"]), "{answer}");
+    }
+    assert!(lines(&s3).is_empty());
+    let marks = |kind: &str| s3.all(RESULTS).into_keys().filter(|name| name.contains(kind)).count();
+    assert_eq!((marks("/alone-0000000000-"), marks("/alive-0000000000-")), (3, 3));
 }
 
 #[tokio::test(flavor = "multi_thread")]

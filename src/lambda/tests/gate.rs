@@ -60,6 +60,7 @@ impl Stage {
             round: 0,
             tolerance: Tolerance::Count(0),
             named_keys: true,
+            key: &|item| format!("k{}", item.index),
             until: Instant::now() + Duration::from_secs(600),
             now_ms: 7,
         }
