@@ -20,6 +20,7 @@ mod prune;
 mod quotas;
 mod redrive;
 mod results;
+mod resume;
 mod run;
 mod stack;
 mod standing;

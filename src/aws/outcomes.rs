@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use futures_util::stream::{self, Stream, TryStreamExt};
 
-use super::run::AwsRun;
+use super::run::{AwsRun, RunExecutions};
 use crate::bucket::{BatchFiles, Folded, OutcomeLine, REPORT, RunBucket, RunReport};
 use crate::error::{Error, Result};
 use crate::outcome::{Counts, ItemStatus};
@@ -37,15 +37,22 @@ impl Outcomes {
     ///
     /// # Errors
     /// The bucket cannot be read.
-    pub async fn of(run: &AwsRun) -> Result<Self> {
+    pub async fn of(run: &AwsRun, executions: &RunExecutions) -> Result<Self> {
         let bucket = run.bucket.clone();
         let report: Option<RunReport> = bucket.find_json(REPORT).await?;
         let judged = report.as_ref().map_or(0, |report| report.round);
         let mut added = bucket.added(judged).await?;
-        let later = bucket.redriven().await?;
+        let mut later = bucket.redriven().await?;
+        run.add_asked(executions, &mut later).await?;
         // What was done since is not yet judged.
         added.retain(|index, _| later.get(index).is_none_or(|item| item.batch.round <= judged));
         Ok(Self { later, bucket, report, added })
+    }
+
+    /// The first redrive of which items have no outcome.
+    pub fn open_redrive(&self) -> Option<u32> {
+        let pending = self.later.values().filter(|item| item.line.status == ItemStatus::Pending);
+        pending.map(|item| item.batch.round).min()
     }
 
     /// The batches that the input was cut into, in its order, each with how its items stand now.

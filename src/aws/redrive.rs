@@ -4,7 +4,9 @@ use futures_util::TryStreamExt;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::execution::{Arn, Execution};
 use super::outcomes::Outcomes;
+use super::resume::open_round;
 use super::run::AwsRun;
 use crate::bucket::redrive_items;
 use crate::error::{Error, Result};
@@ -51,7 +53,12 @@ impl AwsRun {
         };
         let mut file = Vec::new();
         let (mut items, mut duplicates) = (0, 0);
-        let outcomes = Outcomes::of(self).await?;
+        let outcomes = Outcomes::of(self, &executions).await?;
+        if let Some(round) = open_round(newest, &outcomes) {
+            let what = if round == 0 { "its input".to_string() } else { format!("redrive {round} of it") };
+            let detail = format!("run {} is not at its end: items of {what} are pending", self.id());
+            return Err(Error::refused(detail).hint(format!("fanfold resume {}", self.id())));
+        }
         let mut batches = std::pin::pin!(outcomes.batches());
         while let Some((files, mut lines)) = batches.try_next().await? {
             lines.retain(|line| matches!(line.status, ItemStatus::Failed | ItemStatus::Blocked));
@@ -86,10 +93,8 @@ impl AwsRun {
             });
         }
         let round = self.next_round(executions.0.iter().map(|one| one.round()).max().unwrap_or(0)).await?;
-        let name = redrive_items(round);
-        self.bucket.put(&name, file).await?;
-        let key = format!("{}{name}", self.prefix());
-        let mut redrive = json!({ "run": self.id(), "round": round, "items": { "bucket": self.known.bucket, "key": key } });
+        self.bucket.put(&redrive_items(round), file).await?;
+        let mut redrive = self.redrive_input(round);
         if let Some(batch) = batch {
             redrive["batch"] = batch.into();
         }
@@ -98,14 +103,21 @@ impl AwsRun {
         Ok(Redriven { items, duplicates, execution })
     }
 
-    /// The round of a new redrive: behind all that were handed out or have an execution.
+    /// The round of a new redrive: behind all that were handed out or have an execution. What has its execution's name may be of
+    /// another run.
     async fn next_round(&self, known: u32) -> Result<u32> {
         let mut batches = self.bucket.redriven_batches();
         let mut last = known;
         while let Some(files) = batches.next().await? {
             last = last.max(files.name.round);
         }
-        Ok(last + 1)
+        loop {
+            last += 1;
+            let name = Arn::of(&self.known.machine, &self.name("redrive", last));
+            if Execution::find(&self.clients, &name).await?.is_none() {
+                return Ok(last);
+            }
+        }
     }
 
     /// The last round of which there is a file with items.
@@ -118,20 +130,5 @@ impl AwsRun {
             last = rounds.fold(last, u32::max);
         }
         Ok(last)
-    }
-
-    /// Whether items of a redrive have no outcome yet.
-    pub(super) async fn is_round_open(&self, round: u32) -> Result<bool> {
-        let asked = self.bucket.get(&redrive_items(round)).await?;
-        let asked = asked.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
-        let mut batches = self.bucket.redriven_batches();
-        let mut ended = 0;
-        while let Some(files) = batches.next().await? {
-            if files.name.round == round {
-                let folded = self.bucket.folded(&files).await?;
-                ended += folded.iter().filter(|item| item.line.status != ItemStatus::Pending).count();
-            }
-        }
-        Ok(ended < asked)
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::outcomes::Outcomes;
-use super::run::AwsRun;
+use super::run::{AwsRun, RunExecutions};
 use crate::bucket::OutcomeLine;
 use crate::error::Result;
 use crate::job::Jobs;
@@ -48,10 +48,11 @@ impl Results {
     ///
     /// # Errors
     /// The bucket cannot be read.
-    pub async fn of(run: &AwsRun, params: &Value, jobs: &Jobs) -> Result<Self> {
-        let outcomes = Outcomes::of(run).await?;
+    pub async fn of(run: &AwsRun, executions: &RunExecutions, jobs: &Jobs) -> Result<Self> {
+        let outcomes = Outcomes::of(run, executions).await?;
+        let params = executions.newest().map(|newest| newest.input.params.clone()).unwrap_or_default();
         let bound = match run.deployment().await? {
-            Some(deployed) => deployed.bound(params, jobs).map_err(|error| error.detail().to_string()),
+            Some(deployed) => deployed.bound(&params, jobs).map_err(|error| error.detail().to_string()),
             None => Err("what was deployed is not in the bucket any more".to_string()),
         };
         let (redact, warning) = match bound {

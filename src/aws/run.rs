@@ -126,6 +126,8 @@ impl AwsRun {
             // A redrive that could not be started has no execution.
             found.extend(find(self.name("redrive", round)).await?);
         }
+        // Somebody may have called another run so.
+        found.retain(|execution| execution.run() == self.id());
         found.sort_by_key(|execution| execution.started_ms);
         Ok(RunExecutions(found))
     }
@@ -175,6 +177,12 @@ pub(super) fn check_name(run: &str) -> Result<()> {
             "`{run}` cannot name a run on AWS: at most {NAME_LIMIT} letters, digits, `-`, `_` and `.`, no `.` in front"
         )));
     }
+    let (before, n) = run.rsplit_once('-').unwrap_or_default();
+    let is_number = !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit());
+    let of = ["resume", "redrive"].iter().find_map(|kind| before.strip_suffix(kind)?.strip_suffix('-'));
+    if let Some(of) = of.filter(|_| is_number) {
+        return Err(Error::refused(format!("`{run}` cannot name a run on AWS: so are later executions of a run `{of}` called")));
+    }
     Ok(())
 }
 
@@ -190,9 +198,11 @@ mod tests {
         assert_ne!(one, other);
         assert_eq!(one.len(), STEM_LIMIT);
         assert!(format!("{one}-redrive-9999").len() <= NAME_LIMIT);
-        for wrong in ["", "../x", ".x", "a b", &"a".repeat(81)] {
+        for wrong in ["", "../x", ".x", "a b", &"a".repeat(81), "q-resume-1", "q-redrive-12"] {
             assert!(check_name(wrong).is_err(), "{wrong}");
         }
-        assert!(check_name("2026-W47").is_ok());
+        for fine in ["2026-W47", "q-resume", "resume-1", "q-resume-x"] {
+            assert!(check_name(fine).is_ok(), "{fine}");
+        }
     }
 }

@@ -85,7 +85,7 @@ impl Standing {
 
     /// It was cut off: what workers left in the bucket.
     async fn take_outcomes(&mut self, run: &AwsRun, execution: &Execution, executions: &RunExecutions) -> Result<()> {
-        let outcomes = Outcomes::of(run).await?;
+        let outcomes = Outcomes::of(run, executions).await?;
         let tally = outcomes.tally().await?;
         let mut items = tally.items;
         let read = match &self.map_run {

@@ -154,6 +154,7 @@ impl Ready {
     /// # Errors
     /// It cannot be started.
     pub async fn start(&self, run: &AwsRun) -> Result<String> {
+        run.check_bucket(&self.deployed)?;
         run.start_on(&self.deployed, run.id(), &json!({ "params": self.params })).await
     }
 }
@@ -175,34 +176,24 @@ impl AwsRun {
     /// Where the workflow is deployed now.
     pub(super) async fn deployed(&self) -> Result<Deployed> {
         let found = Deployed::find(&self.clients, &self.known.workflow).await?;
-        found.filter(|deployed| deployed.machine == self.known.machine).ok_or_else(|| {
+        let found = found.filter(|deployed| deployed.machine == self.known.machine).ok_or_else(|| {
             let Remembered { workflow, region, .. } = &self.known;
             Error::refused(format!("the workflow `{workflow}` is not on AWS in {region} any more"))
                 .hint("`fanfold deploy` puts it there again")
-        })
+        })?;
+        self.check_bucket(&found)?;
+        Ok(found)
     }
 
-    /// Goes on with the run: a new execution that does what has no outcome in the round that the newest one worked on.
-    ///
-    /// # Errors
-    /// It is going on already, or was never begun; it cannot be started.
-    pub async fn resume(&self) -> Result<String> {
-        let executions = self.executions().await?;
-        self.check_idle(&executions)?;
-        let Some(newest) = executions.newest() else {
-            return Err(Error::refused(format!("Step Functions knows no execution of run {} (any more)", self.id()))
-                .hint("`fanfold run` with `--as` and another name begins a new run"));
-        };
-        let mut input = json!({ "params": newest.input.params });
-        match &newest.input.redrive {
-            Some((_, redrive)) if !newest.is_judged() || self.is_round_open(newest.round()).await? => {
-                input["redrive"] = redrive.clone()
-            }
-            _ => input["resume"] = json!({ "run": self.id() }),
+    /// Refuses to start what would not find the outcomes of the run: it would do everything again.
+    fn check_bucket(&self, deployed: &Deployed) -> Result<()> {
+        let (was, is) = (&self.known.bucket, &deployed.bucket);
+        if was == is {
+            return Ok(());
         }
-        let resumed = executions.0.iter().filter(|one| one.name.starts_with(&self.name_before("resume"))).count();
-        let name = self.name("resume", u32::try_from(resumed).unwrap_or(u32::MAX).saturating_add(1));
-        self.start_on(&self.deployed().await?, &name, &input).await
+        let detail =
+            format!("run {} is in the bucket `{was}`, `{}` on AWS has another one now, `{is}`", self.id(), self.known.workflow);
+        Err(Error::refused(detail).hint(format!("set `aws.results_bucket: {was}` in the workflow and deploy it")))
     }
 
     /// Refuses to work on a run that is being worked on.

@@ -108,8 +108,7 @@ pub(super) fn results(run: &str, wanted: Option<&[ItemStatus]>, out: &mut dyn Wr
     wait(async {
         let run = AwsRun::find(&memory(at), run).await?;
         let executions = run.executions().await?;
-        let params = executions.newest().map(|newest| newest.input.params.clone()).unwrap_or_default();
-        let results = Results::of(&run, &params, &at.jobs).await?;
+        let results = Results::of(&run, &executions, &at.jobs).await?;
         if let Some(warning) = &results.warning {
             say(format_args!("warning: {warning}"));
         }

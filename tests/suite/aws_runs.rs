@@ -21,13 +21,13 @@ job: { image_resize: { width: \"{{ params.width }}\", destination: \"{{ params.d
 ";
 
 /// A folder with the workflow, and AWS with it deployed and so many photos.
-struct Cloud {
-    stage: Stage,
-    aws: AwsServer,
+pub struct Cloud {
+    pub stage: Stage,
+    pub aws: AwsServer,
 }
 
 impl Cloud {
-    async fn new(items: usize) -> Self {
+    pub async fn new(items: usize) -> Self {
         let (stage, aws) = (Stage::new(), AwsServer::start().await);
         stage.write("thumbs.yaml", FLOW);
         let cloud = Self { stage, aws };
@@ -38,33 +38,33 @@ impl Cloud {
         cloud
     }
 
-    fn deploy(&self, text: &str) {
+    pub fn deploy(&self, text: &str) {
         self.aws.s3.put("thumbs/deployments/d0/deployment.json", json!({ "workflow": text, "params": {} }).to_string());
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = self.stage.command_of(Path::new(env!("CARGO_BIN_EXE_fanfold")), args);
         command.envs(self.aws.environment());
         command
     }
 
-    fn run(&self, args: &[&str]) -> Done {
+    pub fn run(&self, args: &[&str]) -> Done {
         let command = self.command(args);
         tokio::task::block_in_place(|| Running::of(command).wait())
     }
 
-    fn json(&self, code: i32, args: &[&str]) -> Vec<Value> {
+    pub fn json(&self, code: i32, args: &[&str]) -> Vec<Value> {
         self.run(&[args, &["--json"]].concat()).ended(code).lines()
     }
 
     /// The indexes of the items with this status.
-    fn indexes(&self, run: &str, status: &str) -> BTreeSet<u64> {
+    pub fn indexes(&self, run: &str, status: &str) -> BTreeSet<u64> {
         let lines = self.run(&["results", run, &format!("--{status}")]).ended(0).lines();
         lines.iter().map(|line| line["index"].as_u64().unwrap()).collect()
     }
 
     /// The input of the execution of this name.
-    fn input(&self, name: &str) -> Value {
+    pub fn input(&self, name: &str) -> Value {
         let state = self.aws.state();
         let one = state.executions.iter().find(|one| one.name == name);
         one.unwrap_or_else(|| panic!("no {name}: {:?}", state.executions)).input.clone()

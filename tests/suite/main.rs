@@ -10,8 +10,9 @@
 mod attempts;
 mod aws_engine;
 mod aws_engine_runs;
-mod aws_rig;
 #[cfg(feature = "aws")]
+mod aws_resume;
+mod aws_rig;
 mod aws_runs;
 #[cfg(feature = "aws")]
 mod aws_server;
