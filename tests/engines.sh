@@ -79,6 +79,6 @@ else
   # AWS, played by others. One after the other: what goes wrong with the workers is asked of all of them.
   cargo build --examples
   tests/aws/rig.sh target/aws/venv/bin/python tests/aws/engine_test.py
-  tests/aws/rig.sh cargo test --test suite -- --ignored --test-threads=1 --skip a_long_pause --show-output aws_engine what_is_shown_of_aws
+  tests/aws/rig.sh cargo test --test suite -- --ignored --test-threads=1 --show-output aws_engine what_is_shown_of_aws
   tests/validators.sh
 fi
