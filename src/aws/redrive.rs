@@ -41,6 +41,9 @@ impl AwsRun {
     /// # Errors
     /// The run is going on, nothing failed, the items' data were removed; it cannot be started.
     pub async fn redrive(&self, batch: Option<u32>) -> Result<Redriven> {
+        if batch == Some(0) {
+            return Err(Error::refused("a batch of 0 items was asked for, a batch has at least 1").hint("`--batch 1`"));
+        }
         let executions = self.executions().await?;
         self.check_idle(&executions)?;
         let deployed = self.deployed().await?;
@@ -83,6 +86,11 @@ impl AwsRun {
                 file.push(b'\n');
                 items += 1;
             }
+        }
+        let judged = outcomes.report.as_ref().map_or(0, |report| report.items.failed + report.items.blocked);
+        if items == 0 && judged != duplicates {
+            let detail = format!("nothing of run {} failed: workers ended after it was judged", self.id());
+            return Err(Error::refused(detail).hint(format!("fanfold resume {} has it judged again", self.id())));
         }
         if items == 0 {
             let detail = format!("nothing of run {} failed or is blocked", self.id());

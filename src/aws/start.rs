@@ -16,6 +16,7 @@ use crate::asl::Machine;
 use crate::bucket::{REPORT, RunReport};
 use crate::error::{Error, Result};
 use crate::outcome::RunStatus;
+use crate::reader::ItemsSource;
 use crate::workflow::Workflow;
 
 /// A workflow that is on AWS as it is here, and the params of a run of it.
@@ -26,6 +27,8 @@ pub(crate) struct Ready {
     workflow: String,
     /// The params as an execution is given them.
     params: Value,
+    /// Where the items come from.
+    source: ItemsSource,
 }
 
 /// How a run of a name stands.
@@ -77,7 +80,8 @@ impl Ready {
                 .hint(format!("`-p {first}=…` gives one, for example `-p {first}=s3://bucket/…`")));
         }
         let params = machine.input()["params"].clone();
-        Ok(Self { clients, deployed, workflow: name.clone(), params })
+        let source = machine.settings().items.source.clone();
+        Ok(Self { clients, deployed, workflow: name.clone(), params, source })
     }
 
     /// The run of this name, or a new one with a name that no other has. It is remembered, and not started.
@@ -155,6 +159,7 @@ impl Ready {
     /// It cannot be started.
     pub async fn start(&self, run: &AwsRun) -> Result<String> {
         run.check_bucket(&self.deployed)?;
+        run.note_source(&self.source).await?;
         run.start_on(&self.deployed, run.id(), &json!({ "params": self.params })).await
     }
 }

@@ -11,7 +11,7 @@ use super::{Surroundings, report};
 use crate::aws::{AwsRun, Clients, Execution, Results, Standing, follow, now_ms};
 use crate::error::{Error, Result};
 use crate::event::Unobserved;
-use crate::observe::{JsonLines, batches, count, far, items, say, summary};
+use crate::observe::{JsonLines, batches, count, ended, far, items, say, summary};
 use crate::outcome::{ItemStatus, RunStatus};
 
 /// Runs that are asked for at once.
@@ -75,6 +75,9 @@ fn show(run: &AwsRun, standing: &Standing, at: &Surroundings) {
                 "item_counts": map_run.items, "execution_counts": map_run.executions,
             })),
         });
+        if report.status == RunStatus::Running {
+            told["items"] = ended(&report.items);
+        }
         return JsonLines::line(&told);
     }
     let how = match (&standing.map_run, report.status) {

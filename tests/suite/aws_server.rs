@@ -49,6 +49,8 @@ pub struct State {
     /// So many calls are throttled first.
     pub throttle: u32,
     pub executions: Vec<Execution>,
+    /// The definition that is deployed.
+    pub machine: Value,
     pub requests: Vec<(String, Value)>,
 }
 
@@ -63,6 +65,8 @@ pub struct Execution {
     total: usize,
     asked: u32,
     pub concurrency: u64,
+    /// The definition that it began with.
+    machine: Value,
 }
 
 impl AwsServer {
@@ -85,6 +89,7 @@ impl AwsServer {
             broken: None,
             throttle: 0,
             executions: Vec::new(),
+            machine: json!({ "States": { "Map": { "ItemBatcher": { "MaxItemsPerBatch": 2 } }, "Redriven": {} } }),
             requests: Vec::new(),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -165,6 +170,15 @@ impl AwsServer {
                 }
                 Ok(told)
             }
+            "DescribeStateMachine" | "DescribeStateMachineForExecution" => {
+                let name = of_arn(&text("executionArn"));
+                let begun = state.executions.iter().find(|one| one.name == name).map(|one| &one.machine);
+                let definition = if action == "DescribeStateMachine" { &state.machine } else { begun.expect("an execution") };
+                Ok(json!({
+                    "stateMachineArn": MACHINE, "name": "thumbs", "definition": definition.to_string(), "roleArn": "arn:aws:iam::1:role/r",
+                    "type": "STANDARD", "creationDate": BEGIN, "updateDate": BEGIN,
+                }))
+            }
             "ListMapRuns" => {
                 let name = of_arn(&text("executionArn"));
                 let runs = match state.executions.iter().any(|one| one.name == name) {
@@ -233,6 +247,7 @@ impl State {
             total,
             asked: 0,
             concurrency,
+            machine: self.machine.clone(),
         });
         let last = self.executions.len() - 1;
         self.work(s3, last);
