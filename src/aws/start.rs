@@ -59,7 +59,9 @@ impl Ready {
             return Err(Error::refused(detail).hint(deploy(file, &[])));
         };
         if deployment.workflow != workflow.text {
-            return Err(Error::refused(format!("`{name}` on AWS is not what `{file}` says now")).hint(deploy(file, &[])));
+            let params = deployment.given();
+            return Err(Error::refused(format!("`{name}` on AWS is not what `{file}` says now"))
+                .hint(deploy(file, &params.iter().collect::<Vec<_>>())));
         }
         let bound = deployment.given();
         let machine = Machine::of(workflow, &over(&bound, given), here)?;
@@ -70,9 +72,12 @@ impl Ready {
                 Machine::of(workflow, &over(&bound, std::slice::from_ref(one)), here).is_ok_and(|it| roles(&it) != deployed_roles)
             };
             let others: Vec<_> = given.iter().filter(is_bound).collect();
+            // What it was deployed with besides stays.
+            let kept = bound.iter().filter(|(name, _)| !others.iter().any(|(other, _)| other == name));
             let names = crate::nearest::list(others.iter().map(|(name, _)| name.as_str()), 12);
-            let detail = format!("the roles on AWS were made for another value of {names}: buckets are bound by `deploy`");
-            return Err(Error::refused(detail).hint(deploy(file, &others)));
+            let detail =
+                format!("the roles on AWS were made for another value of {names}: buckets and prefixes are bound by `deploy`");
+            return Err(Error::refused(detail).hint(deploy(file, &kept.chain(others.iter().copied()).collect::<Vec<_>>())));
         }
         if let [first, ..] = machine.open_params() {
             let names = crate::nearest::list(machine.open_params().iter().map(String::as_str), 12);

@@ -126,10 +126,14 @@ pub(super) fn results(run: &str, wanted: Option<&[ItemStatus]>, out: &mut dyn Wr
             })
             .await?;
         let unseen = wanted.is_none_or(|wanted| wanted.contains(&ItemStatus::Pending)) && !has_enough;
-        if unseen && let Some(newest) = executions.newest().filter(|newest| !newest.is_judged()) {
+        if unseen && let Some(newest) = executions.newest().filter(|newest| !newest.is_judged() || results.is_stopped()) {
             let what = if newest.is_running() { "is going on" } else { "was stopped" };
+            let total = Standing::of(&run, now_ms()).await?.report.items.total;
+            let others = if total > shown { count(total - shown) } else { "others".to_string() };
             let shown = items(shown);
-            say(format_args!("the run {what}: {shown} of it were handed to workers so far, others are pending and not shown"));
+            say(format_args!(
+                "the run {what}: {shown} of it were handed to workers so far, {others} to nobody yet: pending, and not shown"
+            ));
         }
         super::results::is_wanted(out.flush()).map(drop)
     })

@@ -118,6 +118,9 @@ pub(super) fn redrive(run: &str, batch: Option<u32>, at: &Surroundings) -> Resul
             let left = items(redriven.duplicates);
             say(format_args!("{left} with the key or destination of another one: not redriven, that would change nothing"));
         }
+        if redriven.removed > 0 {
+            say(format_args!("{} whose data were removed: not redriven", items(redriven.removed)));
+        }
         let watcher = watcher(at);
         begin(&run, true, at, Some(&watcher));
         watch(&run, Ok(redriven.execution), watcher, at).await
@@ -173,7 +176,10 @@ pub(super) fn told(standing: &Standing, at: &Surroundings) -> Result<u8> {
         }
         JsonLines::event(&Event::Finished(report.clone()));
     } else {
-        report::end_on_aws(report);
+        // What did not even begin has nothing to sum up.
+        if standing.trouble.is_none() || report.items.total > 0 {
+            report::end_on_aws(report);
+        }
         if let Some(trouble) = &standing.trouble {
             report::errors(trouble, false);
         }

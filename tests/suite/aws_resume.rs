@@ -172,3 +172,34 @@ async fn nothing_is_started_where_nothing_is_pending() {
     cloud.aws.state().failing.clear();
     cloud.run(&["resume", &id]).ended(0).says("4 items: 4 succeeded");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn null_is_an_item_and_no_sign_of_pruning() {
+    let cloud = Cloud::new(4).await;
+    cloud.aws.state().items[1] = json!(null);
+    cloud.aws.state().failing.insert(1, "Item.Invalid");
+    let id = cloud.run(&run_on_aws(&[])).ended(1).out.trim().to_string();
+    cloud.run(&["redrive", &id]).ended(1).says("1 item to redrive");
+    cloud.run(&["prune", &id]).ended(0);
+    cloud.run(&["redrive", &id]).ended(2).says("the data of run").says("were removed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hints_name_everything_that_was_deployed() {
+    let cloud = Cloud::new(2).await;
+    let text = cloud.stage.read("thumbs.yaml");
+    let deployment = json!({ "workflow": text, "params": { "source": "s3://photos/2026/" } }).to_string();
+    cloud.aws.s3.put("thumbs/deployments/d0/deployment.json", deployment);
+    let other = cloud.run(&run_on_aws(&["-p", "destination=s3://other/"])).ended(2);
+    let other = other.says("the roles on AWS were made for another value of `destination`: buckets and prefixes are bound");
+    other.says("hint: fanfold deploy thumbs.yaml -p source=s3://photos/2026/ -p destination=s3://other/");
+    cloud.stage.write("thumbs.yaml", text.replace("128", "96"));
+    cloud.run(&run_on_aws(&[])).ended(2).says("hint: fanfold deploy thumbs.yaml -p source=s3://photos/2026/");
+    cloud.stage.write("thumbs.yaml", text);
+    // Nobody was handed the last items.
+    let id = cloud.stopped_after(0, &run_on_aws(&[]));
+    cloud.run(&["results", &id, "--pending"]).ended(0).says("0 items of it were handed to workers so far, 2 to nobody yet");
+    cloud.aws.state().broken = Some(("States.Runtime", "no bucket"));
+    let broken = cloud.run(&run_on_aws(&["--as", "x"])).ended(4);
+    broken.says("params that the machine cannot read stay as they are in a resume: start a new execution");
+}

@@ -281,7 +281,7 @@ impl State {
             s3.put(&format!("{folder}items-{:06}.json", items.len()), json!(items).to_string());
             let lines: String = (batch[..left].iter().filter(|(index, _)| !known.contains(index)))
                 .map(|(index, value)| {
-                    let mut line = json!({ "index": index, "key": value["Key"], "status": "succeeded", "attempts": 1 });
+                    let mut line = json!({ "index": index, "key": key_of(*index, value), "status": "succeeded", "attempts": 1 });
                     match self.failing.get(index) {
                         Some(error) => {
                             line["status"] = if *error == "Job.Unknown" { "unknown" } else { "failed" }.into();
@@ -377,6 +377,11 @@ impl State {
         let one = &mut self.executions[at];
         (one.status, one.error) = (if error.is_some() { "FAILED" } else { "SUCCEEDED" }, error.map(str::to_string));
     }
+}
+
+/// What an item is called: `#` and its index if it says nothing.
+fn key_of(index: u64, value: &Value) -> String {
+    value["Key"].as_str().map_or(format!("#{index}"), str::to_string)
 }
 
 fn run_of(one: &Execution) -> String {
