@@ -83,7 +83,7 @@ pub struct Progress {
     /// All tries so far.
     pub attempts: u64,
     /// Child executions by status, of a run on AWS. There the items of a child that ended well count as succeeded until the end, when it
-    /// is known what became of each.
+    /// is known what became of each; people and programs are told how many have ended, and not how.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub executions: Option<Executions>,
 }

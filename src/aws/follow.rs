@@ -12,6 +12,7 @@ use super::run::AwsRun;
 use super::trouble::Asked;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, Progress};
+use crate::outcome::Counts;
 
 /// How often Step Functions is asked: its quota for `DescribeMapRun` is one a second.
 const EVERY: Duration = Duration::from_secs(1);
@@ -91,6 +92,8 @@ impl Watch<'_> {
         let counts = found.counts();
         if !self.is_listed && counts.total > 0 {
             self.is_listed = true;
+            // What became of them is known once the gate has judged.
+            let counts = Counts { total: counts.total, pending: counts.total, ..Counts::default() };
             self.observer.see(&Event::Listed { counts, batches: found.executions.total, lanes: None, calls: None });
         }
         if self.is_listed {

@@ -27,6 +27,7 @@ mod standing;
 mod start;
 mod template;
 mod trouble;
+mod unchanged;
 
 pub(crate) use clients::Clients;
 pub(crate) use deploy::{deploy, rollback};

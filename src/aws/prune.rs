@@ -9,6 +9,9 @@ use crate::bucket::{BatchFiles, HandedItem, OutcomeLine, redrive_items};
 use crate::error::{Error, Result};
 use crate::storage::Location;
 
+/// The file that says that a run was pruned: a null item is one of which the data are gone.
+pub(super) const PRUNED: &str = "pruned";
+
 /// Batches, and files of results, that are cleared at once.
 const AT_ONCE: usize = 16;
 
@@ -19,6 +22,7 @@ impl AwsRun {
     /// # Errors
     /// The bucket cannot be read or written.
     pub async fn prune(&self) -> Result<u64> {
+        self.bucket.put(PRUNED, "").await?;
         let listed = stream::try_unfold(self.bucket.batches(), |mut listed| async move {
             Ok::<_, Error>(listed.next().await?.map(|files| (files, listed)))
         });

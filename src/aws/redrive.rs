@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::execution::{Arn, Execution};
 use super::outcomes::Outcomes;
+use super::prune::PRUNED;
 use super::resume::open_round;
 use super::run::AwsRun;
 use crate::bucket::redrive_items;
@@ -30,6 +31,8 @@ pub(crate) struct Redriven {
     pub items: u64,
     /// Those that stay as they are.
     pub duplicates: u64,
+    /// Those whose data were removed.
+    pub removed: u64,
     /// The ARN of the execution.
     pub execution: String,
 }
@@ -41,6 +44,9 @@ impl AwsRun {
     /// # Errors
     /// The run is going on, nothing failed, the items' data were removed; it cannot be started.
     pub async fn redrive(&self, batch: Option<u32>) -> Result<Redriven> {
+        if batch == Some(0) {
+            return Err(Error::refused("a batch of 0 items was asked for, a batch has at least 1").hint("`--batch 1`"));
+        }
         let executions = self.executions().await?;
         self.check_idle(&executions)?;
         let deployed = self.deployed().await?;
@@ -52,7 +58,8 @@ impl AwsRun {
             .hint("results stay; `fanfold run` begins a new run"));
         };
         let mut file = Vec::new();
-        let (mut items, mut duplicates) = (0, 0);
+        let (mut items, mut duplicates, mut removed) = (0, 0, 0);
+        let is_pruned = self.bucket.find(PRUNED).await?.is_some();
         let outcomes = Outcomes::of(self, &executions).await?;
         if let Some(round) = open_round(newest, &outcomes) {
             let what = if round == 0 { "its input".to_string() } else { format!("redrive {round} of it") };
@@ -71,18 +78,27 @@ impl AwsRun {
             let mut values: std::collections::HashMap<u64, Value> =
                 self.bucket.items(&files).await?.into_iter().map(|item| (item.index, item.value)).collect();
             for line in lines {
-                let Some(value) = values.remove(&line.index).filter(|value| !value.is_null()) else {
-                    return Err(Error::refused(format!(
-                        "the data of run {} were removed, so nothing of it can be done again",
-                        self.id()
-                    ))
-                    .hint("`fanfold run` begins a new run"));
+                let Some(value) = values.remove(&line.index).filter(|value| !(is_pruned && value.is_null())) else {
+                    removed += 1;
+                    continue;
                 };
                 // Values and texts cannot fail to be written.
                 let _ = serde_json::to_writer(&mut file, &Again { index: line.index, key: line.key, value });
                 file.push(b'\n');
                 items += 1;
             }
+        }
+        if items == 0 && removed > 0 {
+            return Err(Error::refused(format!(
+                "the data of run {} were removed, so nothing of it can be done again",
+                self.id()
+            ))
+            .hint("`fanfold run` begins a new run"));
+        }
+        let judged = outcomes.report.as_ref().map_or(0, |report| report.items.failed + report.items.blocked);
+        if items == 0 && judged != duplicates {
+            let detail = format!("nothing of run {} failed: workers ended after it was judged", self.id());
+            return Err(Error::refused(detail).hint(format!("fanfold resume {} has it judged again", self.id())));
         }
         if items == 0 {
             let detail = format!("nothing of run {} failed or is blocked", self.id());
@@ -100,7 +116,7 @@ impl AwsRun {
         }
         let input = json!({ "params": newest.input.params, "redrive": redrive });
         let execution = self.start_on(&deployed, &self.name("redrive", round), &input).await?;
-        Ok(Redriven { items, duplicates, execution })
+        Ok(Redriven { items, duplicates, removed, execution })
     }
 
     /// The round of a new redrive: behind all that were handed out or have an execution. What has its execution's name may be of

@@ -12,7 +12,7 @@ use super::run::{AwsRun, RunExecutions};
 use crate::bucket::OutcomeLine;
 use crate::error::Result;
 use crate::job::Jobs;
-use crate::outcome::ItemStatus;
+use crate::outcome::{ItemStatus, RunStatus};
 use crate::redact::{Hidden, Redact};
 
 /// How one item stands; the same fields as of a run on this machine.
@@ -60,6 +60,11 @@ impl Results {
             Err(why) => (None, Some(format!("the items themselves are not shown, what to hide of them is not known: {why}"))),
         };
         Ok(Self { outcomes, run: run.clone(), redact, warning })
+    }
+
+    /// Whether the gate found items without an outcome when it judged the run last.
+    pub fn is_stopped(&self) -> bool {
+        self.outcomes.report.as_ref().is_some_and(|report| report.status == RunStatus::Stopped)
     }
 
     /// Hands over those with one of these statuses, or all, until `take` has enough. Gives how many items there are.

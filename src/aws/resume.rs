@@ -20,11 +20,12 @@ struct Asked {
 }
 
 impl AwsRun {
-    /// Goes on with the run: a new execution that does what has no outcome in the round that is open.
+    /// Goes on with the run: a new execution that does what has no outcome in the round that is open. `None` if nothing is open: then
+    /// none is started.
     ///
     /// # Errors
-    /// It is going on already, or was never begun; it cannot be started.
-    pub async fn resume(&self) -> Result<String> {
+    /// It is going on already, or was never begun; its items would be read or cut otherwise; it cannot be started.
+    pub async fn resume(&self) -> Result<Option<String>> {
         let executions = self.executions().await?;
         self.check_idle(&executions)?;
         let deployed = self.deployed().await?;
@@ -33,13 +34,24 @@ impl AwsRun {
                 .hint("`fanfold run` with `--as` and another name begins a new run"));
         };
         let outcomes = Outcomes::of(self, &executions).await?;
-        let round = open_round(newest, &outcomes).unwrap_or(0);
+        let round = match (open_round(newest, &outcomes), &outcomes.report) {
+            (Some(round), _) => round,
+            // What workers left after the gate had judged is to be judged again.
+            (None, Some(report)) if outcomes.tally().await?.items == report.items => return Ok(None),
+            (None, report) => report.as_ref().map_or(0, |report| report.round),
+        };
+        if let Some(begun) = executions.0.iter().rfind(|one| one.round() == round) {
+            self.check_cut(&deployed, begun).await?;
+        }
+        if round == 0 {
+            self.check_source().await?;
+        }
         let mut input = json!({ "params": newest.input.params });
         match round {
             0 => input["resume"] = json!({ "run": self.id() }),
             _ => input["redrive"] = self.redrive_of(&executions, round),
         }
-        self.start_on(&deployed, &self.next_resume(&executions).await?, &input).await
+        self.start_on(&deployed, &self.next_resume(&executions).await?, &input).await.map(Some)
     }
 
     /// What an execution of this round is given.

@@ -102,7 +102,8 @@ impl Standing {
         let (error, cause) = (execution.error.as_deref().unwrap_or_default(), execution.cause.as_deref().unwrap_or_default());
         match execution.status {
             ExecutionStatus::Aborted => {
-                self.report.stopped = Some(if cause.is_empty() { "aborted".into() } else { cause.into() })
+                self.report.stopped =
+                    Some(if cause.is_empty() { "in the console or by StopExecution".into() } else { cause.into() })
             }
             ExecutionStatus::TimedOut => self.report.stopped = Some("the execution timed out".into()),
             _ => self.trouble = Some(trouble(error, cause, executions.0.len())),
@@ -148,7 +149,11 @@ fn trouble(error: &str, cause: &str, executions: usize) -> Error {
         }
         "States.Permissions" => format!("a role lacks a permission: `fanfold deploy` sets both, {again}"),
         "States.DataLimitExceeded" => format!("an item or the params are larger than 256 KiB: {again}"),
-        "States.ExceedToleratedFailureThreshold" | "States.Timeout" | "States.Runtime" => {
+        "States.Runtime" => {
+            let split = r#"a source is {"bucket": …, "prefix": …}"#;
+            format!("params that the machine cannot read stay as they are in a resume: start a new execution; {split}")
+        }
+        "States.ExceedToleratedFailureThreshold" | "States.Timeout" => {
             format!("the execution's events in the console say where: {again}")
         }
         "Lambda.ResourceNotFoundException" | "Lambda.Unknown" => {

@@ -16,6 +16,7 @@ use crate::asl::Machine;
 use crate::bucket::{REPORT, RunReport};
 use crate::error::{Error, Result};
 use crate::outcome::RunStatus;
+use crate::reader::ItemsSource;
 use crate::workflow::Workflow;
 
 /// A workflow that is on AWS as it is here, and the params of a run of it.
@@ -26,6 +27,8 @@ pub(crate) struct Ready {
     workflow: String,
     /// The params as an execution is given them.
     params: Value,
+    /// Where the items come from.
+    source: ItemsSource,
 }
 
 /// How a run of a name stands.
@@ -56,7 +59,9 @@ impl Ready {
             return Err(Error::refused(detail).hint(deploy(file, &[])));
         };
         if deployment.workflow != workflow.text {
-            return Err(Error::refused(format!("`{name}` on AWS is not what `{file}` says now")).hint(deploy(file, &[])));
+            let params = deployment.given();
+            return Err(Error::refused(format!("`{name}` on AWS is not what `{file}` says now"))
+                .hint(deploy(file, &params.iter().collect::<Vec<_>>())));
         }
         let bound = deployment.given();
         let machine = Machine::of(workflow, &over(&bound, given), here)?;
@@ -67,9 +72,12 @@ impl Ready {
                 Machine::of(workflow, &over(&bound, std::slice::from_ref(one)), here).is_ok_and(|it| roles(&it) != deployed_roles)
             };
             let others: Vec<_> = given.iter().filter(is_bound).collect();
+            // What it was deployed with besides stays.
+            let kept = bound.iter().filter(|(name, _)| !others.iter().any(|(other, _)| other == name));
             let names = crate::nearest::list(others.iter().map(|(name, _)| name.as_str()), 12);
-            let detail = format!("the roles on AWS were made for another value of {names}: buckets are bound by `deploy`");
-            return Err(Error::refused(detail).hint(deploy(file, &others)));
+            let detail =
+                format!("the roles on AWS were made for another value of {names}: buckets and prefixes are bound by `deploy`");
+            return Err(Error::refused(detail).hint(deploy(file, &kept.chain(others.iter().copied()).collect::<Vec<_>>())));
         }
         if let ([first, ..], [example, ..]) = (machine.open_params(), machine.open_examples()) {
             let names = crate::nearest::list(machine.open_params().iter().map(String::as_str), 12);
@@ -77,7 +85,8 @@ impl Ready {
                 .hint(format!("`-p {first}=…` gives one, for example `-p {example}`")));
         }
         let params = machine.input()["params"].clone();
-        Ok(Self { clients, deployed, workflow: name.clone(), params })
+        let source = machine.settings().items.source.clone();
+        Ok(Self { clients, deployed, workflow: name.clone(), params, source })
     }
 
     /// The run of this name, or a new one with a name that no other has. It is remembered, and not started.
@@ -155,6 +164,7 @@ impl Ready {
     /// It cannot be started.
     pub async fn start(&self, run: &AwsRun) -> Result<String> {
         run.check_bucket(&self.deployed)?;
+        run.note_source(&self.source).await?;
         run.start_on(&self.deployed, run.id(), &json!({ "params": self.params })).await
     }
 }

@@ -11,7 +11,7 @@ use super::{Surroundings, report};
 use crate::aws::{AwsRun, Clients, Execution, Results, Standing, follow, now_ms};
 use crate::error::{Error, Result};
 use crate::event::Unobserved;
-use crate::observe::{JsonLines, batches, count, far, items, say, summary};
+use crate::observe::{JsonLines, batches, count, ended, far, items, say, summary};
 use crate::outcome::{ItemStatus, RunStatus};
 
 /// Runs that are asked for at once.
@@ -75,6 +75,9 @@ fn show(run: &AwsRun, standing: &Standing, at: &Surroundings) {
                 "item_counts": map_run.items, "execution_counts": map_run.executions,
             })),
         });
+        if report.status == RunStatus::Running {
+            told["items"] = ended(&report.items);
+        }
         return JsonLines::line(&told);
     }
     let how = match (&standing.map_run, report.status) {
@@ -123,10 +126,14 @@ pub(super) fn results(run: &str, wanted: Option<&[ItemStatus]>, out: &mut dyn Wr
             })
             .await?;
         let unseen = wanted.is_none_or(|wanted| wanted.contains(&ItemStatus::Pending)) && !has_enough;
-        if unseen && let Some(newest) = executions.newest().filter(|newest| !newest.is_judged()) {
+        if unseen && let Some(newest) = executions.newest().filter(|newest| !newest.is_judged() || results.is_stopped()) {
             let what = if newest.is_running() { "is going on" } else { "was stopped" };
+            let total = Standing::of(&run, now_ms()).await?.report.items.total;
+            let others = if total > shown { count(total - shown) } else { "others".to_string() };
             let shown = items(shown);
-            say(format_args!("the run {what}: {shown} of it were handed to workers so far, others are pending and not shown"));
+            say(format_args!(
+                "the run {what}: {shown} of it were handed to workers so far, {others} to nobody yet: pending, and not shown"
+            ));
         }
         super::results::is_wanted(out.flush()).map(drop)
     })

@@ -73,7 +73,14 @@ pub(super) fn run(
         begin(&run, !matches!(found, Found::Nothing), at, Some(&watcher));
         let started = match found {
             Found::Running(execution) => Ok(execution),
-            Found::Stopped => run.resume().await,
+            Found::Stopped => match run.resume().await {
+                Ok(None) => {
+                    watcher.finish();
+                    return nothing_pending(&run, at).await;
+                }
+                Ok(Some(execution)) => Ok(execution),
+                Err(error) => Err(error),
+            },
             _ => ready.start(&run).await.inspect_err(|_| {
                 if name.is_none() {
                     memory.forget(run.id());
@@ -88,11 +95,17 @@ pub(super) fn run(
 pub(super) fn resume(run: &str, at: &Surroundings) -> Result<u8> {
     wait(async {
         let run = AwsRun::find(&memory(at), run).await?;
-        let started = run.resume().await?;
+        let Some(started) = run.resume().await? else { return nothing_pending(&run, at).await };
         let watcher = watcher(at);
         begin(&run, true, at, Some(&watcher));
         watch(&run, Ok(started), watcher, at).await
     })
+}
+
+/// Tells how a run stands of which nothing can be resumed.
+async fn nothing_pending(run: &AwsRun, at: &Surroundings) -> Result<u8> {
+    say(format_args!("nothing of run {} is pending; nothing to do", run.id()));
+    told(&Standing::of(run, now_ms()).await?, at)
 }
 
 /// Runs the failed and blocked items of a run again.
@@ -104,6 +117,9 @@ pub(super) fn redrive(run: &str, batch: Option<u32>, at: &Surroundings) -> Resul
         if redriven.duplicates > 0 {
             let left = items(redriven.duplicates);
             say(format_args!("{left} with the key or destination of another one: not redriven, that would change nothing"));
+        }
+        if redriven.removed > 0 {
+            say(format_args!("{} whose data were removed: not redriven", items(redriven.removed)));
         }
         let watcher = watcher(at);
         begin(&run, true, at, Some(&watcher));
@@ -160,7 +176,10 @@ pub(super) fn told(standing: &Standing, at: &Surroundings) -> Result<u8> {
         }
         JsonLines::event(&Event::Finished(report.clone()));
     } else {
-        report::end_on_aws(report);
+        // What did not even begin has nothing to sum up.
+        if standing.trouble.is_none() || report.items.total > 0 {
+            report::end_on_aws(report);
+        }
         if let Some(trouble) = &standing.trouble {
             report::errors(trouble, false);
         }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::View;
 use crate::event::Event;
-use crate::outcome::Outcome;
+use crate::outcome::{Counts, Outcome};
 
 /// How often a line says how far the run is.
 const EVERY: Duration = Duration::from_secs(1);
@@ -45,6 +45,11 @@ impl View for JsonLines {
     }
 }
 
+/// How far a run on AWS is: what became of the items whose child has ended is not known yet.
+pub(crate) fn ended(counts: &Counts) -> Value {
+    json!({ "total": counts.total, "ended": counts.ended(), "pending": counts.pending })
+}
+
 fn object(event: &Event) -> Value {
     match event {
         Event::Started { run, workflow, resumed } => {
@@ -65,6 +70,7 @@ fn object(event: &Event) -> Value {
             let mut object = json!({ "event": "progress", "items": progress.counts, "attempts": progress.attempts });
             if let Some(executions) = progress.executions {
                 object["executions"] = json!(executions);
+                object["items"] = ended(&progress.counts);
             }
             object
         }

@@ -19,6 +19,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub(crate) use json::JsonLines;
+#[cfg(feature = "aws")]
+pub(crate) use json::ended;
 #[cfg(feature = "lambda")]
 pub(crate) use log::{Level, Log};
 pub(crate) use out::{data, say, shown, trouble};

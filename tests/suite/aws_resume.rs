@@ -12,7 +12,7 @@ impl Cloud {
         let mut follower = Running::of(self.command(args));
         tokio::task::block_in_place(|| {
             let id = follower.line();
-            follower.until_said(" items, ");
+            follower.until_said(" pending");
             self.run(&["stop", &id]).ended(0);
             follower.wait().ended(3);
             self.aws.state().hold_after = None;
@@ -115,4 +115,91 @@ async fn a_run_that_is_called_as_a_resume_of_another_one_is_left_alone() {
     assert_eq!(cloud.input("q-redrive-2")["redrive"]["run"], "q");
     let arn = format!("{}:q-resume-1", crate::aws_server::EXECUTION);
     assert!(cloud.run(&["status", &arn]).ended(0).out.starts_with("q-resume-1  thumbs  RUNNING"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_never_gone_on_with_in_other_batches() {
+    let cloud = Cloud::new(7).await;
+    cloud.aws.state().failing.insert(0, "Image.Truncated");
+    let id = cloud.stopped_after(3, &run_on_aws(&[]));
+    let was = cloud.aws.state().machine.clone();
+    cloud.aws.state().machine["States"]["Map"]["ItemBatcher"]["MaxItemsPerBatch"] = 20.into();
+    let refused = cloud.run(&["resume", &id]).ended(2).says("what is deployed now reads or cuts the items of run");
+    refused.says("`ItemBatcher` of the state `Map` differs; hint: deploy it with `items` and `batch` as they were");
+    assert_eq!(cloud.started(), 1);
+    cloud.aws.state().machine = was;
+    cloud.run(&["resume", &id]).ended(1);
+    // A redrive has batches of its own.
+    cloud.aws.state().machine["States"]["Map"]["ItemBatcher"]["MaxItemsPerBatch"] = 20.into();
+    cloud.stopped_after(0, &["redrive", &id]);
+    cloud.aws.state().failing.clear();
+    cloud.run(&["resume", &id]).ended(0).says("7 items: 7 succeeded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_never_gone_on_with_over_another_file() {
+    let cloud = Cloud::new(4).await;
+    let flow = "fanfold: 1\nname: thumbs\nparams: { source: { type: path, default: \"s3://bucket/lists/photos.jsonl\" } }\n\
+                items: { jsonl: { source: \"{{ params.source }}\" } }\njob: { image_resize: { width: 64, destination: s3://thumbs/ } }\n";
+    cloud.stage.write("thumbs.yaml", flow);
+    cloud.deploy(flow);
+    cloud.aws.s3.put("lists/photos.jsonl", "{\"Key\":\"0.jpg\"}\n");
+    let id = cloud.stopped_after(2, &run_on_aws(&[]));
+    cloud.aws.s3.put("lists/photos.jsonl", "{\"Key\":\"new.jpg\"}\n{\"Key\":\"0.jpg\"}\n");
+    let refused = cloud.run(&["resume", &id]).ended(4);
+    refused.says("`s3://bucket/lists/photos.jsonl` has changed since the run began: it had 16 bytes, now it has 34");
+    cloud.aws.s3.put("lists/photos.jsonl", "{\"Key\":\"1.jpg\"}\n");
+    cloud.run(&["resume", &id]).ended(4).says("its bytes are others; hint: put the file back as it was");
+    assert_eq!(cloud.started(), 1);
+    cloud.aws.s3.put("lists/photos.jsonl", "{\"Key\":\"0.jpg\"}\n");
+    cloud.run(&["resume", &id]).ended(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_started_where_nothing_is_pending() {
+    let cloud = Cloud::new(4).await;
+    cloud.aws.state().failing.insert(1, "Image.Truncated");
+    let id = cloud.run(&run_on_aws(&[])).ended(1).out.trim().to_string();
+    let done = cloud.run(&["resume", &id]).ended(1).says(&format!("nothing of run {id} is pending; nothing to do"));
+    done.says("4 items: 3 succeeded, 1 failed");
+    cloud.run(&["redrive", &id, "--batch", "0"]).ended(2).says("a batch has at least 1; hint: `--batch 1`");
+    assert_eq!(cloud.started(), 1);
+    // A worker that was still at it when the gate judged.
+    let line = json!({ "index": 1, "key": "1.jpg", "status": "succeeded", "attempts": 1 });
+    cloud.aws.s3.put(&format!("thumbs/{id}/batches/0000/0000000000/9999999999999-late-0000.jsonl"), format!("{line}\n"));
+    let hint = format!("hint: fanfold resume {id} has it judged again");
+    cloud.run(&["redrive", &id]).ended(2).says("workers ended after it was judged").says(&hint);
+    cloud.aws.state().failing.clear();
+    cloud.run(&["resume", &id]).ended(0).says("4 items: 4 succeeded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn null_is_an_item_and_no_sign_of_pruning() {
+    let cloud = Cloud::new(4).await;
+    cloud.aws.state().items[1] = json!(null);
+    cloud.aws.state().failing.insert(1, "Item.Invalid");
+    let id = cloud.run(&run_on_aws(&[])).ended(1).out.trim().to_string();
+    cloud.run(&["redrive", &id]).ended(1).says("1 item to redrive");
+    cloud.run(&["prune", &id]).ended(0);
+    cloud.run(&["redrive", &id]).ended(2).says("the data of run").says("were removed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hints_name_everything_that_was_deployed() {
+    let cloud = Cloud::new(2).await;
+    let text = cloud.stage.read("thumbs.yaml");
+    let deployment = json!({ "workflow": text, "params": { "source": "s3://photos/2026/" } }).to_string();
+    cloud.aws.s3.put("thumbs/deployments/d0/deployment.json", deployment);
+    let other = cloud.run(&run_on_aws(&["-p", "destination=s3://other/"])).ended(2);
+    let other = other.says("the roles on AWS were made for another value of `destination`: buckets and prefixes are bound");
+    other.says("hint: fanfold deploy thumbs.yaml -p source=s3://photos/2026/ -p destination=s3://other/");
+    cloud.stage.write("thumbs.yaml", text.replace("128", "96"));
+    cloud.run(&run_on_aws(&[])).ended(2).says("hint: fanfold deploy thumbs.yaml -p source=s3://photos/2026/");
+    cloud.stage.write("thumbs.yaml", text);
+    // Nobody was handed the last items.
+    let id = cloud.stopped_after(0, &run_on_aws(&[]));
+    cloud.run(&["results", &id, "--pending"]).ended(0).says("0 items of it were handed to workers so far, 2 to nobody yet");
+    cloud.aws.state().broken = Some(("States.Runtime", "no bucket"));
+    let broken = cloud.run(&run_on_aws(&["--as", "x"])).ended(4);
+    broken.says("params that the machine cannot read stay as they are in a resume: start a new execution");
 }

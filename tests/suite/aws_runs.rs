@@ -111,6 +111,8 @@ async fn what_programs_are_told_has_the_fields_of_a_run_here() {
     assert_eq!((&there["run"], &there["items"]["succeeded"], &there["batches"]), (&json!(id), &json!(4), &json!(2)));
     let progress = lines.iter().find(|line| line["event"] == "progress").expect("progress");
     assert_eq!(progress["executions"]["total"], 2);
+    let before: Vec<_> = lines.iter().filter(|line| line["event"] == "listed" || line["event"] == "progress").collect();
+    assert!(before.iter().all(|line| line["items"]["succeeded"].as_u64().is_none_or(|n| n == 0)), "the gate says it: {before:?}");
     assert_eq!(cloud.input(id)["params"]["width"], 64);
 
     // The same fields as of a run on this machine.
@@ -205,6 +207,8 @@ async fn a_follower_that_is_killed_or_leaves_changes_nothing() {
         follower.wait()
     });
     left.ended(0).says(&format!("run {id} goes on on AWS; hint: fanfold status {id} --follow"));
+    let told = &cloud.json(0, &["status", &id])[0]["items"];
+    assert_eq!(*told, json!({ "total": 6, "ended": 2, "pending": 4 }), "how they ended nobody knows yet");
     let status = cloud.run(&["status", &id]).ended(0).out;
     assert_eq!(status.trim(), format!("{id}  thumbs  RUNNING  2 of 6 items, 1 of 3 executions; on AWS, eu-west-1"));
     for (verb, said) in [("resume", "is going on: the execution"), ("redrive", "is going on"), ("prune", "is going on")] {

@@ -49,6 +49,8 @@ pub struct State {
     /// So many calls are throttled first.
     pub throttle: u32,
     pub executions: Vec<Execution>,
+    /// The definition that is deployed.
+    pub machine: Value,
     pub requests: Vec<(String, Value)>,
 }
 
@@ -63,6 +65,8 @@ pub struct Execution {
     total: usize,
     asked: u32,
     pub concurrency: u64,
+    /// The definition that it began with.
+    machine: Value,
 }
 
 impl AwsServer {
@@ -85,6 +89,7 @@ impl AwsServer {
             broken: None,
             throttle: 0,
             executions: Vec::new(),
+            machine: json!({ "States": { "Map": { "ItemBatcher": { "MaxItemsPerBatch": 2 } }, "Redriven": {} } }),
             requests: Vec::new(),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -165,6 +170,15 @@ impl AwsServer {
                 }
                 Ok(told)
             }
+            "DescribeStateMachine" | "DescribeStateMachineForExecution" => {
+                let name = of_arn(&text("executionArn"));
+                let begun = state.executions.iter().find(|one| one.name == name).map(|one| &one.machine);
+                let definition = if action == "DescribeStateMachine" { &state.machine } else { begun.expect("an execution") };
+                Ok(json!({
+                    "stateMachineArn": MACHINE, "name": "thumbs", "definition": definition.to_string(), "roleArn": "arn:aws:iam::1:role/r",
+                    "type": "STANDARD", "creationDate": BEGIN, "updateDate": BEGIN,
+                }))
+            }
             "ListMapRuns" => {
                 let name = of_arn(&text("executionArn"));
                 let runs = match state.executions.iter().any(|one| one.name == name) {
@@ -233,6 +247,7 @@ impl State {
             total,
             asked: 0,
             concurrency,
+            machine: self.machine.clone(),
         });
         let last = self.executions.len() - 1;
         self.work(s3, last);
@@ -266,7 +281,7 @@ impl State {
             s3.put(&format!("{folder}items-{:06}.json", items.len()), json!(items).to_string());
             let lines: String = (batch[..left].iter().filter(|(index, _)| !known.contains(index)))
                 .map(|(index, value)| {
-                    let mut line = json!({ "index": index, "key": value["Key"], "status": "succeeded", "attempts": 1 });
+                    let mut line = json!({ "index": index, "key": key_of(*index, value), "status": "succeeded", "attempts": 1 });
                     match self.failing.get(index) {
                         Some(error) => {
                             line["status"] = if *error == "Job.Unknown" { "unknown" } else { "failed" }.into();
@@ -362,6 +377,11 @@ impl State {
         let one = &mut self.executions[at];
         (one.status, one.error) = (if error.is_some() { "FAILED" } else { "SUCCEEDED" }, error.map(str::to_string));
     }
+}
+
+/// What an item is called: `#` and its index if it says nothing.
+fn key_of(index: u64, value: &Value) -> String {
+    value["Key"].as_str().map_or(format!("#{index}"), str::to_string)
 }
 
 fn run_of(one: &Execution) -> String {

@@ -194,7 +194,11 @@ impl S3Server {
         };
         let found = objects.get(key).cloned();
         match head.method {
-            Method::HEAD => answer(StatusCode::OK, ""),
+            Method::HEAD if key.is_empty() => answer(StatusCode::OK, ""),
+            Method::HEAD => match found {
+                Some(bytes) => object(&bytes, None, None),
+                None => answer(StatusCode::NOT_FOUND, ""),
+            },
             Method::GET if key.is_empty() => list(objects, &query),
             Method::GET => match (found, header(IF_MATCH)) {
                 (None, _) => error(StatusCode::NOT_FOUND, "NoSuchKey", "The specified key does not exist."),
