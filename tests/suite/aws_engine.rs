@@ -385,11 +385,8 @@ fn a_run_is_throttled_while_it_goes_on() {
 }
 
 /// A pause that is longer than a worker sits through: Step Functions waits, and nobody is paid.
-///
-/// It does not come to that yet: the item that was told to come again sits in its own back-off, where it does not count as waiting, and so the
-/// worker sits through the pause. `tests/engines.sh` leaves it out until then.
 #[test]
-#[ignore = "needs ministack and SeaweedFS, and fails: see above"]
+#[ignore = "needs ministack and SeaweedFS"]
 fn a_long_pause_is_waited_for_without_a_worker() {
     let rig = Rig::new("pause");
     let partner = Partner::start(&rig.stage, &[]);
