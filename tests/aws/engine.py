@@ -10,7 +10,8 @@ What is ours, so that no claim about AWS rests on it:
     for express ones, 256 KiB for what goes in and comes out.
  4. ResultWriter: manifest.json, SUCCEEDED_n.json, FAILED_n.json, PENDING_n.json, and the state's output that points to them.
  5. UpdateMapRun while a map runs; StopExecution that starts no further child; counts of DescribeMapRun in items and in children.
- 6. An execution started on a version or an alias runs that version's definition (ministack takes the newest).
+ 6. An execution started on a version or an alias runs that version's definition, and is described with it (ministack takes the
+    newest).
  7. Lambda errors by AWS's names: Lambda.TooManyRequestsException for a throttle; reserved concurrency holds for versions too; more
     memory than the function has ends its process.
  8. AWS::StepFunctions::StateMachineVersion and …Alias in templates; Service Quotas.
@@ -430,6 +431,20 @@ def described(describe):
     return told
 
 
+def machine_of(describe):
+    """The definition that an execution runs, not the newest."""
+
+    def told(data):
+        status, headers, body = describe(data)
+        execution = states._executions.get(data.get("executionArn"))
+        version = states._state_machine_versions.get((execution or {}).get("stateMachineVersionArn") or "")
+        if status == 200 and version:
+            body = json.dumps({**json.loads(body), "definition": version["definition"]}).encode()
+        return status, headers, body
+
+    return told
+
+
 def sleep_until(stamp):
     """The engine's, but never shortened: a worker that says when it may go on is not asked before that."""
     until = states.datetime.fromisoformat(stamp.replace("Z", "+00:00"))
@@ -708,6 +723,7 @@ def main():
     states._run_execution = pinned(states._run_execution)
     states._start_execution = start_on(states._start_execution)
     states._describe_execution = described(states._describe_execution)
+    states._describe_state_machine_for_execution = machine_of(states._describe_state_machine_for_execution)
     states._sleep_until = sleep_until
     states._call_lambda = called(states._call_lambda)
 
