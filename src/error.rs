@@ -163,3 +163,17 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+/// The causes below an error's own words, where those only say that something failed, as those of the AWS SDK do.
+#[cfg(feature = "s3")]
+pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !texts.last().is_some_and(|last| last.contains(&text)) {
+            texts.push(text);
+        }
+        next = cause.source();
+    }
+    if texts.is_empty() { error.to_string() } else { texts.join(": ") }
+}

@@ -70,6 +70,6 @@ async fn check_credentials(config: &SdkConfig) -> Result<()> {
     let provider = config.credentials_provider().ok_or_else(|| none(String::new()))?;
     match provider.provide_credentials().await {
         Ok(_) => Ok(()),
-        Err(error) => Err(none(format!(": {}", super::trouble::causes(&error)))),
+        Err(error) => Err(none(format!(": {}", crate::error::causes(&error)))),
     }
 }

@@ -35,8 +35,7 @@ impl AwsRun {
             && let Ok((_, bound)) = deployment.bound(&running.input.params, jobs)
         {
             let settings = bound.settings;
-            let has_rate = settings.rate.limit.is_some() || !settings.rate.hosts.is_empty();
-            if has_rate && concurrency > settings.max_concurrency {
+            if !settings.rate.is_empty() && concurrency > settings.max_concurrency {
                 return Err(Error::refused(format!(
                     "`--concurrency {concurrency}`: `rate` was shared between {} children, more would call more often than it says",
                     settings.max_concurrency

@@ -8,7 +8,7 @@ use super::clients::Clients;
 use super::deployment::Deployment;
 use super::package::Package;
 use super::quotas::{fits, idle};
-use super::stack::{Deployed, describe, stack_name};
+use super::stack::{Deployed, WHOSE, describe, output, stack_name, whose};
 use super::template::WORKER_ZIP;
 use crate::bucket::RunBucket;
 use crate::error::{Error, Result};
@@ -18,9 +18,6 @@ use crate::workflow::Workflow;
 /// Files of a deployment beside the worker and [`Deployment`] itself.
 const TEMPLATE: &str = "template.json";
 const BEFORE: &str = "before";
-
-/// The tag of a stack that says which workflow it is of.
-const WHOSE: &str = "fanfold:workflow";
 
 /// How a deployment ended.
 #[derive(Debug)]
@@ -151,7 +148,7 @@ async fn ready(changes: &Changes<'_>, workflow: &str, shown: bool, tell: Tell<'_
     if matches!(status, "REVIEW_IN_PROGRESS" | "DELETE_COMPLETE") {
         return Ok(None);
     }
-    let whose = stack.tags().iter().find(|tag| tag.key() == Some(WHOSE)).and_then(|tag| tag.value());
+    let whose = whose(&stack);
     if whose != Some(workflow) {
         let what = whose.map_or("is not one of fanfold".to_string(), |whose| format!("is that of the workflow `{whose}`"));
         return Err(Error::refused(format!("the stack `{name}` {what}")).hint("another `name` for the workflow"));
@@ -193,13 +190,4 @@ async fn folder(clients: &Clients, bucket: &str, prefix: &str) -> Result<RunBuck
 
 fn address(clients: &Clients, bucket: &str, folder: &str) -> String {
     format!("https://{bucket}.s3.{}.amazonaws.com/{folder}{TEMPLATE}", clients.region)
-}
-
-fn output(stack: &Stack, key: &str) -> Option<String> {
-    stack
-        .outputs()
-        .iter()
-        .find(|output| output.output_key() == Some(key))
-        .and_then(|output| output.output_value())
-        .map(str::to_string)
 }

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::clients::Clients;
-use crate::error::{Error, Result};
+use crate::bucket::RunBucket;
+use crate::error::Result;
 use crate::job::Jobs;
-use crate::storage::{Location, OnExists, StorageErrorKind};
+use crate::storage::joined_url;
 use crate::workflow::{Bound, Workflow};
 
 /// The workflow's text and what `deploy` was given. A record: other versions read it.
@@ -32,15 +33,7 @@ impl Deployment {
     /// # Errors
     /// It cannot be read, or is something else.
     pub async fn find(clients: &Clients, bucket: &str, workflow: &str, hash: &str) -> Result<Option<Self>> {
-        let storage = clients.storages.open(&Location::s3(bucket, Self::folder(workflow, hash))).await?;
-        let bytes = match storage.get(FILE, None).await {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == StorageErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-            Error::surroundings(format!("`{}` is not what fanfold wrote: {error}", storage.location().address(FILE)))
-        })
+        RunBucket::open(&clients.storages, bucket, &Self::folder(workflow, hash)).await?.find_json(FILE).await
     }
 
     /// Writes it beside the package.
@@ -48,10 +41,9 @@ impl Deployment {
     /// # Errors
     /// It cannot be written.
     pub async fn write(&self, clients: &Clients, bucket: &str, workflow: &str, hash: &str) -> Result<()> {
-        let storage = clients.storages.open(&Location::s3(bucket, Self::folder(workflow, hash))).await?;
+        let folder = RunBucket::open(&clients.storages, bucket, &Self::folder(workflow, hash)).await?;
         // Texts cannot fail to be written.
-        storage.put(FILE, serde_json::to_vec(self).unwrap_or_default().into(), OnExists::Overwrite).await?;
-        Ok(())
+        folder.put(FILE, serde_json::to_vec(self).unwrap_or_default()).await
     }
 
     /// What `deploy` was given, as [`Workflow::bind`] takes it.
@@ -78,11 +70,9 @@ const FILE: &str = "deployment.json";
 
 /// A param of an execution as people give it: the source's bucket and prefix, or key, are one URL again.
 pub(super) fn joined(value: &Value) -> String {
-    let part = |name: &str| value.get(name).and_then(Value::as_str);
-    match (value, part("bucket")) {
-        (Value::String(text), _) => text.clone(),
-        (_, Some(bucket)) => format!("s3://{bucket}/{}", part("prefix").or(part("key")).unwrap_or_default()),
-        (other, None) => other.to_string(),
+    match value {
+        Value::String(text) => text.clone(),
+        other => joined_url(other).unwrap_or_else(|| other.to_string()),
     }
 }
 

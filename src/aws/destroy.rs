@@ -5,7 +5,7 @@ use aws_sdk_sfn::types::ExecutionStatus;
 use super::change::{Changes, Tell};
 use super::clients::Clients;
 use super::execution::Execution;
-use super::stack::{Deployed, describe, stack_name};
+use super::stack::{Deployed, describe, output, stack_name, whose};
 use super::trouble::trouble;
 use crate::bucket::{REPORT, RunBucket, RunReport, run_prefix};
 use crate::error::{Error, Result};
@@ -18,16 +18,12 @@ use crate::error::{Error, Result};
 pub(crate) async fn destroy(clients: &Clients, workflow: &str, force: bool, tell: Tell<'_>) -> Result<Option<String>> {
     let name = stack_name(workflow);
     let Some(stack) = describe(clients, &name).await? else { return Ok(None) };
-    let outputs = |key: &str| {
-        let found = stack.outputs().iter().find(|output| output.output_key() == Some(key));
-        found.and_then(|output| output.output_value()).map(str::to_string)
-    };
-    let whose = stack.tags().iter().find(|tag| tag.key() == Some("fanfold:workflow")).and_then(|tag| tag.value());
-    if whose.is_some_and(|whose| whose != workflow) || whose.is_none() {
+    let whose = whose(&stack);
+    if whose != Some(workflow) {
         return Err(Error::refused(format!("the stack `{name}` is not that of the workflow `{workflow}`")));
     }
     // One that is half made or half removed has no state machine that could run.
-    if outputs("StateMachineArn").is_some()
+    if output(&stack, "StateMachineArn").is_some()
         && let Ok(Some(deployed)) = Deployed::find(clients, workflow).await
     {
         at_rest(clients, &deployed, workflow).await?;
@@ -35,7 +31,7 @@ pub(crate) async fn destroy(clients: &Clients, workflow: &str, force: bool, tell
             nothing_unknown(clients, &deployed, workflow).await?;
         }
     }
-    let bucket = outputs("ResultsBucket");
+    let bucket = output(&stack, "ResultsBucket");
     let id = stack.stack_id.clone().unwrap_or_else(|| name.clone());
     Changes { clients, stack: &name }.remove(&id, tell).await?;
     Ok(Some(bucket.unwrap_or_default()))

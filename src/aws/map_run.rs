@@ -1,6 +1,6 @@
 //! [`MapRun`]: the map run of an execution, as `DescribeMapRun` tells of it.
 
-use aws_sdk_sfn::types::{ExecutionStatus, MapRunExecutionCounts, MapRunItemCounts, MapRunStatus};
+use aws_sdk_sfn::types::{ExecutionStatus, MapRunStatus};
 
 use super::clients::Clients;
 use super::execution::Execution;
@@ -8,6 +8,23 @@ use super::trouble::{Asked, trouble};
 use crate::error::Result;
 use crate::event::Executions;
 use crate::outcome::Counts;
+
+/// Counts of one of the SDK's two types for them, which have the same fields.
+macro_rules! counted {
+    ($counts:expr) => {{
+        let n = |n: i64| u64::try_from(n).unwrap_or(0);
+        let counts = $counts;
+        Executions {
+            total: n(counts.total),
+            pending: n(counts.pending),
+            running: n(counts.running),
+            succeeded: n(counts.succeeded),
+            failed: n(counts.failed),
+            timed_out: n(counts.timed_out),
+            aborted: n(counts.aborted),
+        }
+    }};
+}
 
 /// A map run.
 #[derive(Debug, Clone)]
@@ -38,8 +55,8 @@ impl MapRun {
             arn: found.map_run_arn,
             status: found.status,
             max_concurrency: found.max_concurrency,
-            items: found.item_counts.as_ref().map(of_items).unwrap_or_default(),
-            executions: found.execution_counts.as_ref().map(of_executions).unwrap_or_default(),
+            items: found.item_counts.as_ref().map(|counts| counted!(counts)).unwrap_or_default(),
+            executions: found.execution_counts.as_ref().map(|counts| counted!(counts)).unwrap_or_default(),
         })
     }
 
@@ -80,31 +97,5 @@ impl MapRun {
             }
         }
         Ok(None)
-    }
-}
-
-fn of_items(counts: &MapRunItemCounts) -> Executions {
-    let n = |n: i64| u64::try_from(n).unwrap_or(0);
-    Executions {
-        total: n(counts.total),
-        pending: n(counts.pending),
-        running: n(counts.running),
-        succeeded: n(counts.succeeded),
-        failed: n(counts.failed),
-        timed_out: n(counts.timed_out),
-        aborted: n(counts.aborted),
-    }
-}
-
-fn of_executions(counts: &MapRunExecutionCounts) -> Executions {
-    let n = |n: i64| u64::try_from(n).unwrap_or(0);
-    Executions {
-        total: n(counts.total),
-        pending: n(counts.pending),
-        running: n(counts.running),
-        succeeded: n(counts.succeeded),
-        failed: n(counts.failed),
-        timed_out: n(counts.timed_out),
-        aborted: n(counts.aborted),
     }
 }

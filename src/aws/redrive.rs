@@ -1,7 +1,6 @@
 //! Redriving a run: its failed and blocked items are written into a file of their own, which a new execution reads instead of the source.
 
 use futures_util::TryStreamExt;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::execution::{Arn, Execution};
@@ -9,21 +8,13 @@ use super::outcomes::Outcomes;
 use super::prune::PRUNED;
 use super::resume::open_round;
 use super::run::AwsRun;
-use crate::bucket::redrive_items;
+use crate::bucket::{HandedItem, redrive_items};
 use crate::error::{Error, Result};
 use crate::outcome::ItemStatus;
 use crate::storage::Location;
 
 /// The error of items that the gate refused since another one has their key or destination. To do them again changes nothing.
 const DUPLICATE: &str = "Item.Duplicate";
-
-/// A line of the file.
-#[derive(Serialize)]
-struct Again {
-    index: u64,
-    key: String,
-    value: Value,
-}
 
 /// What is redriven.
 #[derive(Debug)]
@@ -83,7 +74,7 @@ impl AwsRun {
                     continue;
                 };
                 // Values and texts cannot fail to be written.
-                let _ = serde_json::to_writer(&mut file, &Again { index: line.index, key: line.key, value });
+                let _ = serde_json::to_writer(&mut file, &HandedItem { index: line.index, key: Some(line.key), value });
                 file.push(b'\n');
                 items += 1;
             }

@@ -18,18 +18,10 @@ use crate::redact::{Hidden, Redact};
 /// How one item stands; the same fields as of a run on this machine.
 #[derive(Debug, Serialize)]
 pub(crate) struct AwsItem {
-    pub key: String,
-    pub index: u64,
-    pub status: ItemStatus,
-    pub attempts: u32,
+    #[serde(flatten)]
+    line: OutcomeLine,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cause: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub output: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub item: Option<Value>,
+    item: Option<Value>,
 }
 
 /// The results of a run.
@@ -96,21 +88,14 @@ impl Results {
 
     /// Without what is redacted.
     fn shown(&self, line: OutcomeLine, mut item: Option<Value>) -> AwsItem {
-        let OutcomeLine { index, key, status, attempts, error, cause, output, .. } = line;
         let redact = self.redact.as_ref().filter(|redact| !redact.is_empty());
         let hidden = redact.zip(item.as_mut()).map(|(redact, item)| redact.hide(item));
         // Without the item it is not known what to hide of an output.
         let is_hidden = item.is_none() && self.redact.as_ref().is_none_or(|redact| !redact.is_empty());
-        AwsItem {
-            key,
-            index,
-            status,
-            attempts,
-            error,
-            cause: cause.map(|cause| hidden.as_ref().map_or(cause.clone(), |hidden| hidden.scrub(&cause).into_owned())),
-            output: output.filter(|_| !is_hidden).and_then(|output| shown_output(output, hidden.as_ref())),
-            item,
-        }
+        let cause = line.cause.map(|cause| hidden.as_ref().map_or(cause.clone(), |hidden| hidden.scrub(&cause).into_owned()));
+        let output = line.output.filter(|_| !is_hidden).and_then(|output| shown_output(output, hidden.as_ref()));
+        // Where a job wrote to is in its output.
+        AwsItem { line: OutcomeLine { cause, output, to: None, ..line }, item }
     }
 }
 

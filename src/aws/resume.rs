@@ -10,7 +10,7 @@ use super::outcomes::Outcomes;
 use super::run::{AwsRun, RunExecutions};
 use crate::bucket::{BatchName, Folded, OutcomeLine, redrive_items};
 use crate::error::{Error, Result};
-use crate::outcome::{ItemStatus, RunStatus};
+use crate::outcome::RunStatus;
 
 /// A line of the file with the items of a redrive, without what is not needed to count it.
 #[derive(Deserialize)]
@@ -96,16 +96,8 @@ impl AwsRun {
                 if before.is_some_and(|item| item.batch.round >= round) {
                     continue;
                 }
-                let line = OutcomeLine {
-                    index,
-                    key: key.unwrap_or_else(|| format!("#{index}")),
-                    status: ItemStatus::Pending,
-                    attempts: before.map_or(0, |item| item.line.attempts),
-                    error: None,
-                    cause: None,
-                    output: None,
-                    to: None,
-                };
+                let attempts = before.map_or(0, |item| item.line.attempts);
+                let line = OutcomeLine { attempts, ..OutcomeLine::pending(index, key) };
                 later.insert(index, Folded { index, batch: BatchName { round, first: index }, line });
             }
         }

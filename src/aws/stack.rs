@@ -20,6 +20,19 @@ pub(crate) struct Deployed {
     pub hash: String,
 }
 
+/// The tag of a stack that says which workflow it is of.
+pub(super) const WHOSE: &str = "fanfold:workflow";
+
+/// The workflow that a stack is of.
+pub(super) fn whose(stack: &Stack) -> Option<&str> {
+    stack.tags().iter().find(|tag| tag.key() == Some(WHOSE))?.value()
+}
+
+/// What a stack gives out under this name.
+pub(super) fn output(stack: &Stack, key: &str) -> Option<String> {
+    stack.outputs().iter().find(|output| output.output_key() == Some(key))?.output_value().map(str::to_string)
+}
+
 /// The stack of a workflow.
 pub(crate) fn stack_name(workflow: &str) -> String {
     // Names of stacks have no underscores.
@@ -34,10 +47,7 @@ impl Deployed {
     pub async fn find(clients: &Clients, workflow: &str) -> Result<Option<Self>> {
         let name = stack_name(workflow);
         let Some(stack) = describe(clients, &name).await? else { return Ok(None) };
-        let output = |key: &str| {
-            let found = stack.outputs().iter().find(|output| output.output_key() == Some(key));
-            found.and_then(|output| output.output_value()).map(str::to_string)
-        };
+        let output = |key| output(&stack, key);
         let outputs = (output("StateMachineArn"), output("StateMachineAlias"), output("ResultsBucket"), output("Deployment"));
         let status = stack.stack_status().map_or("in an unknown state", StackStatus::as_str);
         match outputs {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::deployment::Deployment;
-use super::stack::stack_name;
+use super::stack::{WHOSE, stack_name};
 use crate::asl::{Machine, function_name, log_group};
 use crate::workflow::AwsSettings;
 
@@ -277,7 +277,7 @@ impl Parts<'_> {
 
     /// Tags of one's own, and whose it is.
     fn tag(&self, properties: &mut Value) {
-        let own = [("fanfold:workflow", self.machine.name())];
+        let own = [(WHOSE, self.machine.name())];
         let tags = self.aws.tags.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(own);
         properties["Tags"] = tags.map(|(name, value)| json!({ "Key": name, "Value": value })).collect();
     }

@@ -3,7 +3,7 @@
 use aws_sdk_sfn::config::http::HttpResponse;
 use aws_sdk_sfn::error::{ProvideErrorMetadata, SdkError};
 
-use crate::error::Error;
+use crate::error::{Error, causes};
 
 /// The error code of AWS in an answer, such as `ExecutionAlreadyExists`; nothing if there was no answer.
 pub(super) fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<&str> {
@@ -83,18 +83,4 @@ pub(super) fn is_throttle(code: &str) -> bool {
             | "SlowDown"
             | "RequestThrottled"
     )
-}
-
-/// The causes below the SDK's own words, which only say that something failed.
-pub(super) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if !texts.last().is_some_and(|last| last.contains(&text)) {
-            texts.push(text);
-        }
-        next = cause.source();
-    }
-    if texts.is_empty() { error.to_string() } else { texts.join(": ") }
 }

@@ -11,8 +11,8 @@ use crate::outcome::{Failure, ItemStatus, Outcome};
 /// How one item ended: a line of JSON. A record: other versions read it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct OutcomeLine {
-    pub index: u64,
     pub key: String,
+    pub index: u64,
     pub status: ItemStatus,
     pub attempts: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,7 +29,7 @@ pub(crate) struct OutcomeLine {
 impl OutcomeLine {
     /// The line of an item that ended so.
     pub fn new(index: u64, key: String, outcome: &Outcome, attempts: u32) -> Self {
-        let line = Self { index, key, status: outcome.status(), attempts, error: None, cause: None, output: None, to: None };
+        let line = Self { status: outcome.status(), attempts, ..Self::pending(index, Some(key)) };
         match outcome {
             Outcome::Succeeded(Value::Null) => line,
             // A JSON value cannot fail to be written.
@@ -39,6 +39,13 @@ impl OutcomeLine {
                 Self { error: Some(error.clone()), cause: Some(cause.clone()), ..line }
             }
         }
+    }
+
+    /// The line of an item that has not ended; its key may not be known.
+    pub fn pending(index: u64, key: Option<String>) -> Self {
+        let key = key.unwrap_or_else(|| format!("#{index}"));
+        let (error, cause, output, to) = (None, None, None, None);
+        Self { key, index, status: ItemStatus::Pending, attempts: 0, error, cause, output, to }
     }
 
     /// Whether this says more of what was done than an earlier line of the same item: an effect that was seen once happened, whatever
@@ -132,7 +139,7 @@ mod tests {
         let text = String::from_utf8(file.clone()).unwrap();
         assert_eq!(
             text.lines().next(),
-            Some(r#"{"index":0,"key":"k0","status":"succeeded","attempts":1,"output":{"width":128}}"#)
+            Some(r#"{"key":"k0","index":0,"status":"succeeded","attempts":1,"output":{"width":128}}"#)
         );
         let lines = OutcomeLine::read(&file.into(), "part").unwrap();
         let words: Vec<_> = lines.iter().map(|line| (line.status.word(), line.error.as_deref().unwrap_or_default())).collect();

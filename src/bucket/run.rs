@@ -11,7 +11,6 @@ use super::line::{HandedItem, OutcomeLine};
 use super::listing::{BatchFiles, Batches};
 use super::names::{BatchName, added_name};
 use crate::error::{Error, Result};
-use crate::outcome::ItemStatus;
 use crate::storage::{Location, OnExists, Storage, StorageErrorKind, Storages};
 
 /// Files of one batch that are read at once. A batch has more than a few only if its workers took long.
@@ -124,7 +123,8 @@ impl RunBucket {
         if outcomes.len() as u64 >= handed {
             return Ok(outcomes.into_lines().map(|line| folded(line).1).collect());
         }
-        let mut all: BTreeMap<u64, Folded> = self.items(files).await?.into_iter().map(|item| folded(pending(item))).collect();
+        let mut all: BTreeMap<u64, Folded> =
+            self.items(files).await?.into_iter().map(|item| folded(OutcomeLine::pending(item.index, item.key))).collect();
         all.extend(outcomes.into_lines().map(folded));
         Ok(all.into_values().collect())
     }
@@ -208,11 +208,4 @@ impl RunBucket {
     async fn lines(&self, part: &str) -> Result<Vec<OutcomeLine>> {
         OutcomeLine::read(&self.get(part).await?, &self.address(part))
     }
-}
-
-/// An item without an outcome.
-fn pending(item: HandedItem) -> OutcomeLine {
-    let key = item.key.unwrap_or_else(|| format!("#{}", item.index));
-    let (error, cause, output, to) = (None, None, None, None);
-    OutcomeLine { index: item.index, key, status: ItemStatus::Pending, attempts: 0, error, cause, output, to }
 }

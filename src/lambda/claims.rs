@@ -5,11 +5,9 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use bytes::Buf;
-
 use super::fold::Fold;
 use crate::bucket::{BatchName, Folded, RunBucket};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::outcome::ItemStatus;
 
 /// What is claimed.
@@ -66,15 +64,27 @@ impl Claims {
     /// They cannot be read.
     pub async fn load(&mut self, bucket: &RunBucket, round: u32, fold: &Fold) -> Result<()> {
         for part in 0..fold.claims {
-            let mut file = bucket.get(&file_name(round, part)).await?;
-            let batches = file.get_u64_le();
-            self.firsts.extend((0..batches).map(|_| file.get_u64_le()));
-            while file.has_remaining() {
-                self.all.push((file.get_u64_le(), file.get_u64_le()));
-            }
+            let name = file_name(round, part);
+            let file = bucket.get(&name).await?;
+            self.read_file(&file).ok_or_else(|| {
+                Error::surroundings(format!("`{}` is not what a gate wrote", bucket.address(&name)))
+                    .hint("remove it, and resume the run")
+            })?;
         }
         self.firsts.sort_unstable();
         Ok(())
+    }
+
+    /// Takes a file that an earlier gate wrote; `None` if it is something else.
+    fn read_file(&mut self, file: &[u8]) -> Option<()> {
+        let (batches, rest) = file.split_first_chunk::<8>()?;
+        let (firsts, claims) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*batches)).ok()?.checked_mul(8)?)?;
+        let (firsts, _) = firsts.as_chunks::<8>();
+        let (claims, []) = claims.as_chunks::<8>() else { return None };
+        let (claims, []) = claims.as_chunks::<2>() else { return None };
+        self.firsts.extend(firsts.iter().map(|first| u64::from_le_bytes(*first)));
+        self.all.extend(claims.iter().map(|claim| (u64::from_le_bytes(claim[0]), u64::from_le_bytes(claim[1]))));
+        Some(())
     }
 
     /// The items that claim what an earlier one does, each once, with what to say of it.

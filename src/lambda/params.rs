@@ -2,17 +2,14 @@
 
 use serde_json::{Map, Value};
 
+use crate::storage::joined_url;
+
 /// The params with every source put together again that was split, since Step Functions cannot take a URL apart: `{"bucket", "prefix"}`
 /// and `{"bucket", "key"}` are `s3://bucket/…`.
 pub(super) fn joined(params: &Value) -> Value {
     let Value::Object(params) = params else { return params.clone() };
-    let join = |value: &Value| url(value).map_or_else(|| value.clone(), Value::String);
+    let join = |value: &Value| joined_url(value).map_or_else(|| value.clone(), Value::String);
     Value::Object(params.iter().map(|(name, value)| (name.clone(), join(value))).collect::<Map<_, _>>())
-}
-
-fn url(value: &Value) -> Option<String> {
-    let text = |name: &str| value.get(name).and_then(Value::as_str);
-    Some(format!("s3://{}/{}", text("bucket")?, text("prefix").or_else(|| text("key"))?))
 }
 
 #[cfg(test)]

@@ -100,6 +100,13 @@ impl FromStr for Location {
     }
 }
 
+/// The URL of a location that was split, as Step Functions needs it: `{"bucket", "prefix"}` or `{"bucket", "key"}`.
+#[cfg(any(feature = "aws", feature = "lambda"))]
+pub(crate) fn joined_url(split: &serde_json::Value) -> Option<String> {
+    let text = |name: &str| split.get(name)?.as_str();
+    Some(format!("s3://{}/{}", text("bucket")?, text("prefix").or_else(|| text("key"))?))
+}
+
 /// Bucket and key of an `s3://` URL, `None` for a path; every other form is refused.
 pub(crate) fn split_url(text: &str) -> Result<Option<(&str, &str)>, String> {
     const ALLOWED: &str = "expected a path, or `s3://bucket/prefix/`";

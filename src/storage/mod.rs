@@ -27,6 +27,8 @@ pub use error::{StorageError, StorageErrorKind};
 pub(crate) use key_text::decode_key;
 pub(crate) use listing::nearest_sibling;
 pub use location::Location;
+#[cfg(any(feature = "aws", feature = "lambda"))]
+pub(crate) use location::joined_url;
 use location::real;
 pub(crate) use location::split_url;
 pub use object::{Object, OnExists, Put};

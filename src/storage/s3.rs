@@ -16,6 +16,7 @@ use bytes::Bytes;
 use tokio::sync::OnceCell;
 
 use super::{Location, Object, OnExists, PAGE, Put, S3Endpoint, StorageError, StorageErrorKind as Kind, decode_key};
+use crate::error::causes;
 
 /// The SDK retries twice by itself before an item's own retries begin.
 const TRIES: u32 = 3;
@@ -342,20 +343,6 @@ impl S3Pages {
 
 fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
     error.raw_response().map(|answer| answer.status().as_u16())
-}
-
-/// The causes below the SDK's own words, which only say that something failed.
-fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if !texts.last().is_some_and(|last| last.contains(&text)) {
-            texts.push(text);
-        }
-        next = cause.source();
-    }
-    if texts.is_empty() { error.to_string() } else { texts.join(": ") }
 }
 
 /// What browsers need to know of the formats that jobs write.

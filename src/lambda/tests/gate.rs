@@ -232,3 +232,17 @@ async fn a_file_that_no_worker_wrote_is_named() {
     let error = stage.gate().judge(&Value::Null, None).await.unwrap_err().to_string();
     assert!(error.contains(&name) && error.contains("is not what a worker wrote"), "{error}");
 }
+
+#[tokio::test]
+async fn what_an_earlier_gate_wrote_is_read_whole_or_not_at_all() {
+    for damaged in ["", "xyz", "\u{1}\0\0\0\0\0\0\0", "\0\0\0\0\0\0\0\0half a claim"] {
+        let stage = Stage::new().await;
+        stage.hand(0, &[0]).await;
+        stage.tell(0, 0, 1, vec![line(0, &succeeded())]).await;
+        let hurried = Gate { until: Instant::now(), ..stage.gate() };
+        let Verdict::Rest { rest, .. } = hurried.judge(&Value::Null, None).await.unwrap() else { panic!("no time") };
+        stage.bucket.put("gate/0000/claims-0000", damaged).await.unwrap();
+        let error = stage.gate().judge(&Value::Null, Some(*rest)).await.unwrap_err().to_string();
+        assert!(error.contains("claims-0000` is not what a gate wrote"), "{damaged:?}: {error}");
+    }
+}
